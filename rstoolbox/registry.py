@@ -1,0 +1,146 @@
+"""The registries of rstoolbox: children of mmengine's, under the scope ``rstoolbox``.
+
+Modules of other OpenMMLab packages are named with their scope in a config (``type='mmpretrain.ResNet'``).
+Third parties register theirs from their own package, either through ``custom_imports`` in a config or by an
+entry point in the group ``rstoolbox.plugins`` that names a module to import.
+"""
+
+import difflib
+from importlib import import_module
+from importlib.metadata import entry_points
+
+from mmengine import registry as mmengine_registry
+from mmengine.config.utils import MODULE2PACKAGE
+from mmengine.registry import Registry as MMEngineRegistry
+
+PLUGIN_GROUP = 'rstoolbox.plugins'
+SCOPE = 'rstoolbox'
+NEIGHBOURS = ('mmpretrain', 'mmseg', 'mmdet')
+
+# Lets mmengine resolve 'rstoolbox::sembridge/r18_ms2rgb.py' in _base_ lists.
+MODULE2PACKAGE.setdefault(SCOPE, SCOPE)
+
+
+class UnknownTypeError(KeyError):
+    """A type that no registry holds; unlike a bare ``KeyError`` it prints its text as it stands."""
+
+    def __str__(self):
+        return self.args[0]
+
+
+class Registry(MMEngineRegistry):
+    """A mmengine registry that loads plug-ins before its first look-up and explains an unknown name.
+
+    Args:
+        name (str): What the registry holds, as it appears in messages.
+        parent (mmengine.registry.Registry, optional): The root registry it is a child of.
+        locations (list[str]): Modules imported before the first look-up.
+    """
+
+    def __init__(self, name, parent=None, locations=()):
+        super().__init__(name, parent=parent, locations=list(locations), scope=SCOPE)
+
+    def import_from_location(self):
+        if not self._imported:
+            # Set first: the imported modules may themselves look something up.
+            self._imported = True
+            for location in self._locations:
+                import_module(location)
+            load_plugins()
+
+    def get(self, key):
+        """Return the class registered as ``key``.
+
+        Raises:
+            UnknownTypeError: With the registry, the nearest names, the plug-ins that loaded and why others did not.
+        """
+        found = super().get(key)
+        if found is None:
+            raise UnknownTypeError(self._explain_unknown(key))
+        return found
+
+    def __contains__(self, key):
+        return super().get(key) is not None
+
+    def known_names(self):
+        """Every name this registry can build without a scope prefix, its parents' included."""
+        self.import_from_location()
+        names, registry = set(), self
+        while registry is not None:
+            names.update(registry.module_dict)
+            registry = registry.parent
+        return sorted(names)
+
+    def _explain_unknown(self, key):
+        bare = str(key).rpartition('.')[2]
+        # Own names first, so that of two equally near ones the one without a prefix is shown.
+        candidates = {name: [name] for name in self.known_names()}
+        for scope in NEIGHBOURS:
+            for name in _names_in(scope, self.name):
+                candidates.setdefault(name, []).append(f'{scope}.{name}')
+        near = difflib.get_close_matches(bare, candidates, n=3, cutoff=0.5)
+        near = [name for match in near for name in candidates[match]]
+        lines = [f"'{key}' is not in the registry '{self.scope}::{self.name}'.",
+                 f'  Nearest names: {", ".join(near)}.' if near else f'  Known names: {", ".join(self.known_names())}.']
+        loaded = [name for name, error in load_plugins().items() if error is None]
+        lines.append(f'  Plug-ins loaded: {", ".join(loaded) or "none"}.')
+        lines += [f"  Plug-in '{name}' did not load: {type(error).__name__}: {error}"
+                  for name, error in load_plugins().items() if error is not None]
+        lines.append("  A module of your own is found once it is imported: custom_imports=dict(imports=['your.module']) "
+                     f"in the config, or an entry point in group '{PLUGIN_GROUP}'.")
+        return '\n'.join(lines)
+
+
+_plugins = {}
+_plugins_loaded = False
+
+
+def load_plugins():
+    """Import every module named by an entry point of group ``rstoolbox.plugins``, once.
+
+    A plug-in that fails does not stop the others.
+
+    Returns:
+        dict[str, Exception | None]: For each plug-in the first cause of its failure, or None where it loaded.
+    """
+    global _plugins_loaded
+    if not _plugins_loaded:
+        _plugins_loaded = True
+        for entry in entry_points(group=PLUGIN_GROUP):
+            try:
+                import_module(entry.module)
+                _plugins[entry.name] = None
+            except Exception as error:  # kept whole: an unknown type later names it as the likely cause
+                _plugins[entry.name] = _first_cause(error)
+    return dict(_plugins)
+
+
+def _first_cause(error):
+    while error.__cause__ is not None or (error.__context__ is not None and not error.__suppress_context__):
+        error = error.__cause__ or error.__context__
+    return error
+
+
+def _names_in(scope, registry_name):
+    """The names that another, installed OpenMMLab package holds in its registry of the same kind."""
+    try:
+        module = import_module(f'{scope}.registry')
+    except ImportError:
+        return []
+    for registry in vars(module).values():
+        if isinstance(registry, MMEngineRegistry) and registry.scope == scope and registry.name == registry_name:
+            registry.import_from_location()
+            return sorted(registry.module_dict)
+    return []
+
+
+MODELS = Registry('model', parent=mmengine_registry.MODELS, locations=['rstoolbox.models'])
+DISTILLERS = MODELS  # a distiller is what a runner trains, so mmengine must find it among the models
+TRANSFER_LOSSES = Registry('transfer loss', locations=['rstoolbox.models'])
+DATASETS = Registry('dataset', parent=mmengine_registry.DATASETS, locations=['rstoolbox.datasets'])
+TRANSFORMS = Registry('transform', parent=mmengine_registry.TRANSFORMS, locations=['rstoolbox.datasets'])
+METRICS = Registry('metric', parent=mmengine_registry.METRICS, locations=['rstoolbox.evaluation'])
+HOOKS = Registry('hook', parent=mmengine_registry.HOOKS, locations=['rstoolbox.engine'])
+LOOPS = Registry('loop', parent=mmengine_registry.LOOPS, locations=['rstoolbox.engine'])
+STAGES = Registry('stage', locations=['rstoolbox.engine'])
+VISUALIZERS = Registry('visualizer', parent=mmengine_registry.VISUALIZERS, locations=['rstoolbox.visualization'])
