@@ -1,0 +1,58 @@
+# The embedded data set, made on first use: the teacher sees ten bands in one region, the student RGB in another.
+data_root = 'data/mini_s2s'
+images_per_class = 64
+image_size = 64
+num_classes = dict(teacher=8, student=8)
+ms_bands = ('B02', 'B03', 'B04', 'B05', 'B06', 'B07', 'B08', 'B8A', 'B11', 'B12')
+rgb_bands = ('R', 'G', 'B')
+# From the training splits: python tools/dataset_converters/compute_statistics.py configs/sembridge/r18_ms2rgb.py
+statistics = dict(
+    ms=dict(
+        B02=dict(mean=0.0562, std=0.0419), B03=dict(mean=0.0819, std=0.0452), B04=dict(mean=0.0751, std=0.0595),
+        B05=dict(mean=0.1108, std=0.0569), B06=dict(mean=0.2049, std=0.1033), B07=dict(mean=0.2448, std=0.1339),
+        B08=dict(mean=0.2646, std=0.1484), B8A=dict(mean=0.2768, std=0.1518), B11=dict(mean=0.1979, std=0.1062),
+        B12=dict(mean=0.1331, std=0.0880)),
+    rgb=dict(R=dict(mean=0.3644, std=0.1930), G=dict(mean=0.5233, std=0.1433), B=dict(mean=0.4890, std=0.1425)))
+
+pack = dict(type='mmpretrain.PackInputs', meta_keys=('sample_id', 'img_path', 'img_shape', 'bands'))
+plain_pipeline = [dict(type='LoadRaster'), dict(type='ToReflectance'), '${pack}']
+train_pipeline = [
+    dict(type='LoadRaster'),
+    dict(type='ToReflectance'),
+    dict(type='RandomFlip', prob=0.5, direction='horizontal'),
+    dict(type='RandomRot90'),
+    dict(type='RadiometricJitter', brightness=0.2, contrast=0.2, band_gain=0.05),
+    '${pack}',
+]
+matcher_pipeline = [
+    dict(type='LoadRaster'),
+    dict(type='ToReflectance'),
+    dict(type='RandomFlip', prob=0.5, direction='horizontal'),
+    dict(type='RandomRot90'),
+    dict(type='PackMatcherInputs', white=0.25),
+]
+
+
+def _data(modality, bands, split, pipeline):
+    return dict(
+        type='MiniS2S', data_root='${data_root}', images_per_class='${images_per_class}', modality=modality, bands=bands,
+        split=split, split_ratio=(0.6, 0.15, 0.25), pipeline=pipeline, seed='${randomness.seed}')
+
+
+ms_data = dict(
+    train=_data('ms', '${ms_bands}', 'train', '${train_pipeline}'),
+    val=_data('ms', '${ms_bands}', 'val', '${plain_pipeline}'),
+    test=_data('ms', '${ms_bands}', 'test', '${plain_pipeline}'),
+    gallery=_data('ms', '${ms_bands}', 'train', '${plain_pipeline}'))
+rgb_data = dict(
+    train=_data('rgb', '${rgb_bands}', 'train', '${train_pipeline}'),
+    val=_data('rgb', '${rgb_bands}', 'val', '${plain_pipeline}'),
+    test=_data('rgb', '${rgb_bands}', 'test', '${plain_pipeline}'),
+    match=_data('rgb', '${rgb_bands}', 'train', '${plain_pipeline}'))
+matcher_data = dict(
+    train=_data('ms', '${ms_bands}', 'train', '${matcher_pipeline}'),
+    val=_data('ms', '${ms_bands}', 'val', '${matcher_pipeline}'))
+
+val_dataset = '${rgb_data.val}'
+test_dataset = '${rgb_data.test}'
+evaluator = dict(type='SceneMetric')

@@ -1,0 +1,154 @@
+"""Loading of rasters: bands by name, pixels without a measurement filled in."""
+
+from pathlib import Path
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmengine.logging import MMLogger
+
+from rstoolbox.registry import TRANSFORMS
+
+from ..bands import band_indices, get_sensor
+from .readers import reader_for
+
+
+@TRANSFORMS.register_module()
+class LoadRaster(BaseTransform):
+    """Read an image: GeoTIFF, ``.mat``, ``.npy``, JPEG or PNG, its bands chosen by name.
+
+    Which band stands where in the file is taken from ``file_bands``, else from the band descriptions in the file (if
+    all of them are names of the sensor's bands), else from the sensor's order.
+
+    Pixels that were not measured (NaN, infinite, equal to the file's nodata value, or holding the sensor's nodata value
+    in every band) are filled with the mean of their band over its valid pixels, 0 where a band has none.
+    A grey picture is repeated over R, G, B, an alpha channel is left out; the log says so once.
+
+    Required Keys:
+
+    - img_path
+    - sensor (str, optional): Defaults to 'rgb'.
+    - file_bands (Sequence[str], optional): Names of the file's bands, in the file's order.
+    - bands (Sequence[str], optional): What to read, in this order. Defaults to all bands of the file.
+
+    Modified Keys:
+
+    - bands (list[str])
+
+    Added Keys:
+
+    - img (np.ndarray): H x W x C in the file's data type.
+    - img_shape, ori_shape (tuple[int, int])
+    - sensor, crs (rasterio CRS or None), geotransform (affine.Affine or None)
+    - valid_mask (np.ndarray or None): H x W x C bool, None where every pixel is valid.
+    - unit (str): 'stored', the numbers are as in the file.
+
+    Raises:
+        FileNotFoundError, ValueError: Naming the file, if it cannot be read, has another number of bands than named,
+            lacks a band or has no valid pixel.
+    """
+
+    def transform(self, results):
+        path = Path(results['img_path'])
+        sensor = get_sensor(results.get('sensor', 'rgb'))
+        found = []
+
+        def choose(count, descriptions):
+            names = names_in_file(path, sensor, count, descriptions, results.get('file_bands'))
+            found[:] = results.get('bands') or names
+            return band_indices(found, names, str(path))
+
+        image, meta = reader_for(path)(path, choose)
+        if meta.get('converted'):
+            _log_once(f"'{meta['converted']}' pictures are read as R, G, B, the first being {path}.",
+                      meta['converted'])
+        mask = valid_mask(image, meta['nodata'], sensor.nodata)
+        if mask is not None:
+            image = fill_invalid(image, mask, path)
+        results.update(img=image, img_shape=image.shape[:2], ori_shape=image.shape[:2], bands=list(found),
+                       sensor=sensor.name, crs=meta['crs'], geotransform=meta['geotransform'], valid_mask=mask,
+                       unit='stored')
+        return results
+
+    def __repr__(self):
+        return 'LoadRaster()'
+
+
+def read_band_names(path, sensor):
+    """Return the band names of one image in its order, as :class:`LoadRaster` would take them."""
+    if sensor.name == 'rgb':
+        return sensor.band_names
+    found = []
+
+    def choose(count, descriptions):
+        found[:] = names_in_file(path, sensor, count, descriptions, None)
+        return [0]
+
+    reader_for(path)(path, choose)
+    return tuple(found)
+
+
+def names_in_file(path, sensor, count, descriptions, file_bands):
+    """Return the band names of a file of ``count`` bands, in its order; ValueError if the number does not fit."""
+    if file_bands:
+        if len(file_bands) != count:
+            raise ValueError(f'{path} has {count} bands, but file_bands names {len(file_bands)}: '
+                             f'{", ".join(file_bands)}.')
+        return tuple(file_bands)
+    if descriptions and all(name in sensor.band_names for name in descriptions):
+        return tuple(descriptions)
+    # Colour pictures stored as TIFF often carry an alpha band behind R, G, B.
+    if sensor.name == 'rgb' and count == 4:
+        return (*sensor.band_names, 'alpha')
+    if len(sensor.bands) != count:
+        raise ValueError(f"{path} has {count} bands, but sensor '{sensor.name}' has {len(sensor.bands)}: "
+                         f'{", ".join(sensor.band_names)}. Name the bands of the file, in its order, with file_bands.')
+    return sensor.band_names
+
+
+def valid_mask(image, nodata, sensor_nodata):
+    """Return an H x W x C bool mask of measured pixels, or None if all are.
+
+    Args:
+        image (np.ndarray): H x W x C.
+        nodata (Sequence[float | None]): The file's nodata value per band.
+        sensor_nodata (float, optional): Marks a pixel that holds it in all bands.
+    """
+    invalid = None
+    if np.issubdtype(image.dtype, np.inexact) and not np.isfinite(image).all():
+        invalid = ~np.isfinite(image)
+    for place, value in enumerate(nodata):
+        if value is not None and not np.isnan(value):
+            hit = image[:, :, place] == value
+            if hit.any():
+                invalid = np.zeros(image.shape, bool) if invalid is None else invalid
+                invalid[:, :, place] |= hit
+    # One band tells already that no pixel is empty in all of them, which is the usual case.
+    if sensor_nodata is not None and (image[:, :, 0] == sensor_nodata).any():
+        empty = (image == sensor_nodata).all(axis=2)
+        if empty.any():
+            invalid = np.zeros(image.shape, bool) if invalid is None else invalid
+            invalid[empty] = True
+    return None if invalid is None else ~invalid
+
+
+def fill_invalid(image, mask, path):
+    """Return the image with each band's mean in place of its invalid pixels; ValueError if no pixel is valid."""
+    if not mask.any():
+        raise ValueError(f'{path} has no valid pixel: all of its {image.shape[0]} x {image.shape[1]} pixels are '
+                         'NaN, nodata or zero in the bands read. Take it out of the folder or the split.')
+    image = image.copy()
+    for place in range(image.shape[2]):
+        valid = mask[:, :, place]
+        if not valid.all():
+            mean = image[:, :, place][valid].mean(dtype=np.float64) if valid.any() else 0
+            image[:, :, place][~valid] = np.round(mean) if np.issubdtype(image.dtype, np.integer) else mean
+    return image
+
+
+_logged = set()
+
+
+def _log_once(message, key):
+    if key not in _logged:
+        _logged.add(key)
+        MMLogger.get_current_instance().info(message)

@@ -1,0 +1,259 @@
+"""Configs of an experiment: mmengine's files and inheritance, with late references and strict overrides.
+
+A value written ``'${path}'`` stands for whatever the key ``path`` holds once every base and every override is in
+(OmegaConf's interpolation). So a data set is named once, and ``--cfg-options data_root=...`` reaches each place
+that refers to it.
+"""
+
+import copy
+import difflib
+import inspect
+import os
+import re
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.registry import DATA_SAMPLERS, OPTIM_WRAPPERS, OPTIMIZERS, PARAM_SCHEDULERS, VISBACKENDS, Registry
+from mmengine.runner import Runner
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from rstoolbox import registry as registries
+
+RUNTIME_REGISTRIES = (OPTIMIZERS, OPTIM_WRAPPERS, PARAM_SCHEDULERS, DATA_SAMPLERS, VISBACKENDS)
+# Taken out of the dict by mmengine before the constructor sees it.
+BUILDER_KEYS = ('type', '_scope_', '_delete_', 'convert_to_iter_based', 'constructor')
+REFERENCE = re.compile(r'^\$\{([\w.]+)\}$')
+# What mmengine's Runner reads although no shipped base has to spell it out.
+RUNNER_KEYS = ('auto_scale_lr', 'compile', 'custom_imports', 'find_unused_parameters', 'launcher', 'load_from',
+               'model_wrapper_cfg', 'resume', 'sync_bn', 'work_dir')
+
+
+class ConfigError(ValueError):
+    """A config or an override that cannot be used; the text says where and what would fit."""
+
+
+def load_config(path, options=None):
+    """Read a config with its bases and apply overrides; references stay as they are written.
+
+    Args:
+        path (str): A file, or ``'rstoolbox::sembridge/r18_ms2rgb.py'`` for one that travels with the package.
+        options (dict, optional): Overrides, from dotted path to value, as ``--cfg-options`` gives them.
+
+    Returns:
+        mmengine.config.Config: The unresolved config; hand it to :func:`resolve` before building from it.
+
+    Raises:
+        ConfigError: No such file, or an option whose path no base defines (with the nearest path).
+    """
+    path = find_config(path)
+    cfg = Config.fromfile(path)
+    for key, value in (options or {}).items():
+        set_option(cfg, key, value)
+    return cfg
+
+
+def find_config(path):
+    """The full path of a config file or of a packaged one (``package::relative/path.py``)."""
+    path = str(path)
+    if '::' in path:
+        package, _, relative = path.partition('::')
+        root = Path(__import__(package).__file__).parent / '.mim' / 'configs'
+        full = root / relative
+    else:
+        root, full = Path(path).parent, Path(path)
+    if full.is_file():
+        return str(full)
+    files = [str(p.relative_to(root)) for p in root.rglob('*.py')] if root.is_dir() else []
+    near = difflib.get_close_matches(str(full.relative_to(root)), files, n=3, cutoff=0.4)
+    raise ConfigError(f"There is no config file '{path}' (looked in {root}). "
+                      f'{"Nearest: " + ", ".join(near) if near else "No config there has a similar name."}')
+
+
+def set_option(cfg, path, value):
+    """Set a dotted path of an unresolved config, following references on the way.
+
+    A reference that stands on the way is replaced by a copy of what it refers to, so that only this use changes.
+    A key that is not there yet may be set where the ``type`` beside it has an argument of that name.
+
+    Raises:
+        ConfigError: No base defines the path; the text names the nearest one.
+    """
+    *parents, last = path.split('.')
+    node, done = cfg, []
+    for key in parents:
+        node = _child(cfg, node, key, path, done)
+        done.append(key)
+    if isinstance(node, (list, tuple)):
+        node[_index(node, last, path, done)] = value
+        return
+    if last not in node and not _is_argument(node, last) and not (not parents and last in RUNNER_KEYS):
+        _raise_unknown(path, node, last, done)
+    node[last] = value
+
+
+def resolve(cfg):
+    """Replace every reference by what it refers to.
+
+    Args:
+        cfg (mmengine.config.Config): An unresolved config.
+
+    Returns:
+        mmengine.config.Config: A plain config without references.
+
+    Raises:
+        ConfigError: A reference to a key that does not exist.
+    """
+    try:
+        tree = OmegaConf.create(cfg.to_dict(), flags=dict(allow_objects=True))
+        resolved = OmegaConf.to_container(tree, resolve=True)
+    except OmegaConfBaseException as error:
+        missing = re.search(r"Interpolation key '([^']+)'", str(error))
+        hint = ''
+        if missing:
+            near = difflib.get_close_matches(missing.group(1), _paths(cfg), n=3, cutoff=0.4)
+            hint = f' Nearest keys: {", ".join(near)}.' if near else ''
+        raise ConfigError(f'{cfg.filename}: {str(error).strip().splitlines()[0]} at key {error.full_key!r}.{hint}') from None
+    return Config(resolved, filename=cfg.filename)
+
+
+def runner_config(cfg, settings=None, **values):
+    """The config of one training run: what :class:`Runner` takes, resolved and checked, and nothing else.
+
+    Args:
+        cfg (mmengine.config.Config): The unresolved config of an experiment.
+        settings (dict, optional): Overrides of this run, from dotted path to value.
+        values: Keys of the runner that are known only now (``work_dir``, ``resume`` ...).
+    """
+    cfg = copy.deepcopy(cfg)
+    for key in ('stages', 'rows'):
+        cfg.pop(key, None)
+    for path, value in (settings or {}).items():
+        set_option(cfg, path, value)
+    resolved = resolve(cfg)
+    keys = set(inspect.signature(Runner.__init__).parameters) | set(RUNNER_KEYS)
+    run = Config({key: value for key, value in resolved.items() if key in keys} | values, filename=cfg.filename)
+    check_types(run)
+    return run
+
+
+def check_types(cfg):
+    """Check each ``dict(type=...)`` of a resolved config against the constructor it names, before anything is built.
+
+    Raises:
+        ConfigError: A key that the constructor does not take, with the nearest argument.
+    """
+    for path, node in _typed_nodes(cfg._cfg_dict if isinstance(cfg, Config) else cfg, ''):
+        target = _find_type(node['type'])
+        accepted = _arguments(target) if target is not None else None
+        if accepted is None:
+            continue
+        for key in node:
+            if key not in accepted and key not in BUILDER_KEYS:
+                near = difflib.get_close_matches(key, accepted, n=1, cutoff=0.5)
+                raise ConfigError(
+                    f"{node['type']} takes no argument '{key}' (at {path or 'the top'}.{key}). "
+                    + (f"Did you mean '{near[0]}'?" if near else f'It takes: {", ".join(sorted(accepted))}.'))
+
+
+def _child(cfg, node, key, path, done):
+    if isinstance(node, (list, tuple)):
+        index = _index(node, key, path, done)
+        node[index] = child = _materialise(cfg, node[index])
+        return child
+    if key not in node:
+        _raise_unknown(path, node, key, done)
+    node[key] = _materialise(cfg, node[key])
+    child = node[key]  # mmengine stores a copy of what is assigned
+    if not isinstance(child, (dict, list)):
+        raise ConfigError(f"'{path}': '{'.'.join([*done, key])}' is {child!r}, which has no keys of its own.")
+    return child
+
+
+def _materialise(cfg, value):
+    match = REFERENCE.match(value) if isinstance(value, str) else None
+    if match is None:
+        return value
+    target = cfg
+    for key in match.group(1).split('.'):
+        target = _materialise(cfg, target[key])
+    return copy.deepcopy(target)
+
+
+def _index(node, key, path, done):
+    where = '.'.join(done)
+    if not re.fullmatch(r'-?\d+', key) or not -len(node) <= int(key) < len(node):
+        raise ConfigError(f"'{path}': '{where}' is a list of {len(node)} entries; write {where}.0 to {where}.{len(node) - 1}.")
+    return int(key)
+
+
+def _raise_unknown(path, node, key, done):
+    near = difflib.get_close_matches(key, [*node, *(_arguments(_find_type(node['type'])) or ()) ] if 'type' in node
+                                     else list(node), n=1, cutoff=0.4)
+    hint = f"Did you mean '{'.'.join([*done, near[0]])}'?" if near else f'There are: {", ".join(sorted(map(str, node)))}.'
+    raise ConfigError(f"No base of this config defines '{path}': '{key}' is not a key of "
+                      f"{'.'.join(done) or 'the config'}. {hint}")
+
+
+def _is_argument(node, key):
+    accepted = _arguments(_find_type(node['type'])) if 'type' in node else ()
+    return accepted is not None and key in accepted
+
+
+def _find_type(name):
+    """The class behind a ``type``, looked up in every registry; None where no registry knows it."""
+    if not isinstance(name, str):
+        return name
+    own = [value for value in vars(registries).values() if isinstance(value, Registry)]
+    for registry in [*own, *RUNTIME_REGISTRIES]:
+        if name in registry:
+            return Registry.get(registry, name)
+    return None
+
+
+def _arguments(target):
+    """The argument names of a constructor, parents' included where it passes ``**kwargs`` on; None if any name goes."""
+    names = set()
+    for cls in inspect.getmro(target) if inspect.isclass(target) else [target]:
+        function = cls.__dict__.get('__init__') if inspect.isclass(cls) else cls
+        if function is None:
+            continue
+        try:
+            parameters = inspect.signature(function).parameters.values()
+        except (TypeError, ValueError):
+            return None
+        names.update(p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY))
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            return names - {'self'}
+    return None
+
+
+def _typed_nodes(node, path):
+    if isinstance(node, dict):
+        if 'type' in node:
+            yield path, node
+        items = node.items()
+    elif isinstance(node, (list, tuple)):
+        items = enumerate(node)
+    else:
+        return
+    for key, value in items:
+        yield from _typed_nodes(value, f'{path}.{key}' if path else str(key))
+
+
+def _paths(cfg):
+    found = []
+
+    def walk(node, path):
+        for key, value in node.items():
+            found.append(path + str(key))
+            if isinstance(value, dict):
+                walk(value, f'{path}{key}.')
+
+    walk(cfg._cfg_dict, '')
+    return found
+
+
+def default_work_dir(cfg):
+    """``work_dirs/<name of the config file>``, as in the other OpenMMLab toolboxes."""
+    return os.path.join('work_dirs', Path(cfg.filename).stem)

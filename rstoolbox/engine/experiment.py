@@ -1,0 +1,86 @@
+"""An experiment from raw folders to a tested student: stages, the rows that are compared, one test at the end."""
+
+import copy
+from pathlib import Path
+
+from mmengine.dist import is_main_process
+from mmengine.logging import print_log
+
+from .config import runner_config
+from .report import write_report
+from .runner import Runner
+from .stages import TrainStage, build_stage
+from .testing import test_once
+
+
+class Experiment:
+    """Runs what is missing of an experiment and reuses what is there.
+
+    A config describes an experiment by three keys beside those of a runner: ``stages``, what must be trained or
+    computed first, in this order (:class:`~rstoolbox.engine.stages.Stage`); ``rows``, the runs it is compared with,
+    each a dict of overrides; and ``row``, the name of the main run. Results of stages are referred to as
+    ``'${artifacts.<stage>}'``.
+
+    Args:
+        cfg (mmengine.config.Config): The unresolved config.
+        work_dir (str | Path): The main run goes here, the stages to ``stages/`` and the other rows to ``<row>/``
+            below it. A config's ``stage_root`` puts the stages elsewhere, so that experiments can share them.
+        resume (bool): Go on with the run that was interrupted.
+        values: Further keys of the runner for every run, e.g. ``launcher``.
+    """
+
+    def __init__(self, cfg, work_dir, resume=False, **values):
+        self.cfg, self.work_dir, self.resume = copy.deepcopy(cfg), Path(work_dir), resume
+        self.cfg.merge_from_dict(values)
+        self.root = cfg.get('stage_root') or self.work_dir / 'stages'
+        self.stages, self.rows, self.upstream = {}, {}, {}
+
+    def run(self):
+        """Run everything.
+
+        Returns:
+            dict[str, dict[str, float]]: For each row accuracy, precision, recall and F1 on the test split, in percent.
+        """
+        names = list(self.cfg.get('stages', {}))
+        rows = [*self.cfg.get('rows', {}), self.cfg.get('row', 'student')]
+        for number, name in enumerate(names, 1):
+            print_log(f'Stage {number} of {len(names) + len(rows)}: {name}', logger='current')
+            self._ensure(name, build_stage(name, self.cfg, root=self.root, upstream=self.upstream))
+        for number, name in enumerate(rows, len(names) + 1):
+            print_log(f'Stage {number} of {len(names) + len(rows)}: student "{name}"', logger='current')
+            main = name == rows[-1]
+            self.rows[name] = TrainStage(
+                settings={} if main else dict(self.cfg.rows[name]), name=name, cfg=self.cfg, root=None,
+                upstream=self.upstream, folder=self.work_dir if main else self.work_dir / name)
+            self.rows[name].ensure(self.resume)
+        return self._report()
+
+    def _ensure(self, name, stage):
+        self.stages[name] = stage
+        artifact = str(stage.ensure(self.resume))
+        self.cfg.artifacts[name] = artifact
+        self.upstream[artifact] = stage.fingerprint
+
+    def _report(self):
+        tested = {name: stage for name, stage in self.stages.items()
+                  if isinstance(stage, TrainStage) and stage.config().get('test_dataloader') is not None} | self.rows
+        results = {name: test_once(stage) for name, stage in tested.items()}
+        summary = {name: result['metrics'] for name, result in results.items()}
+        if is_main_process():
+            write_report(self, results)
+        return summary
+
+
+def train(cfg, work_dir, resume=False, load_from=None, **values):
+    """Train what a config describes: a whole experiment where it has ``stages``, else the one model.
+
+    Args:
+        cfg (mmengine.config.Config): The unresolved config.
+        work_dir (str | Path): Where everything is written.
+        resume (bool): Go on with an interrupted run.
+        load_from (str, optional): A checkpoint of the main run to resume from or start with.
+        values: Further keys of the runner, e.g. ``launcher``.
+    """
+    if 'stages' in cfg and load_from is None:
+        return Experiment(cfg, work_dir, resume, **values).run()
+    return Runner.from_cfg(runner_config(cfg, work_dir=str(work_dir), resume=resume, load_from=load_from, **values)).train()

@@ -1,0 +1,38 @@
+"""Starting a run as one process or as several."""
+
+import os
+
+import torch
+from mmengine.dist import init_dist, is_distributed
+
+LAUNCHERS = ('none', 'pytorch', 'slurm')
+
+
+def add_launcher(parser):
+    """Add ``--launcher`` and torchrun's ``--local-rank`` to an argument parser."""
+    parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='how several processes were started')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by the launcher')
+
+
+def setup_launcher(launcher):
+    """Join the other processes of a distributed run; on a machine without GPUs they talk through gloo.
+
+    Args:
+        launcher (str): One of 'none', 'pytorch' (torchrun) and 'slurm'.
+
+    Returns:
+        dict: Keys of a runner's config that go with it.
+    """
+    if launcher == 'none':
+        return {}
+    gpu = torch.cuda.is_available()
+    if not is_distributed():
+        if gpu:
+            init_dist(launcher, backend='nccl')
+        else:
+            if launcher == 'slurm':
+                os.environ.setdefault('RANK', os.environ['SLURM_PROCID'])
+                os.environ.setdefault('WORLD_SIZE', os.environ['SLURM_NTASKS'])
+            torch.distributed.init_process_group(backend='gloo')
+    # mmengine's own default names a GPU for each process, which a CPU model must not have.
+    return dict(launcher=launcher) if gpu else dict(launcher=launcher, model_wrapper_cfg=dict(type='MMDistributedDataParallel'))

@@ -1,0 +1,100 @@
+"""mmengine's runner with checkpoints that are never half-written and a record of what was run."""
+
+import errno
+import json
+import os
+import re
+from pathlib import Path
+
+import mmengine.runner
+from mmengine.dist import is_main_process
+from mmengine.utils.dl_utils import collect_env
+
+from rstoolbox.models.checkpoint import CheckpointError, load_state
+from rstoolbox.version import __version__
+
+
+class Runner(mmengine.runner.Runner):
+    """A :class:`mmengine.runner.Runner` that survives being killed or a full disk at any moment.
+
+    Each checkpoint is written under another name and renamed once it is whole. On resuming, the newest checkpoint
+    that can be read is taken. ``environment.json`` in the work dir records versions, git state and split hashes.
+    """
+
+    def train(self):
+        self._record()
+        return super().train()
+
+    def save_checkpoint(self, out_dir, filename, *args, **kwargs):
+        partial = f'{filename}.part'
+        try:
+            super().save_checkpoint(out_dir, partial, *args, **kwargs)
+            if is_main_process():
+                os.replace(Path(out_dir) / partial, Path(out_dir) / filename)
+        except OSError as error:
+            (Path(out_dir) / partial).unlink(missing_ok=True)
+            if error.errno != errno.ENOSPC:
+                raise
+            raise OSError(errno.ENOSPC, f'The disk is full: could not write {Path(out_dir) / filename}. The checkpoint '
+                          'before it is whole; free some space and run the same command with --resume.') from None
+
+    def load_or_resume(self):
+        if self._resume and self._load_from is None and not self._has_loaded:
+            self._load_from = latest_checkpoint(self.work_dir)
+            if self._load_from is None:
+                self.logger.info(f'Nothing to resume in {self.work_dir}: training starts from the beginning')
+                self._resume = False
+        super().load_or_resume()
+
+    def _record(self):
+        if not is_main_process():
+            return
+        loaders = dict(train=self.train_dataloader)
+        if self.val_loop is not None:
+            loaders['val'] = self.val_dataloader
+        record = dict(rstoolbox=__version__, git=git_state(), seed=self.seed, environment=collect_env(),
+                      splits={name: split_hashes(loader.dataset) for name, loader in loaders.items()})
+        write_json(Path(self.work_dir) / 'environment.json', record)
+        (Path(self.work_dir) / 'resolved_config.py').write_text(self.cfg.pretty_text)
+
+
+def latest_checkpoint(work_dir):
+    """The newest ``epoch_*.pth`` or ``iter_*.pth`` in a folder that can be read; None if there is none."""
+    paths = [path for path in Path(work_dir).glob('*_*.pth') if re.fullmatch(r'(epoch|iter)_\d+', path.stem)]
+    for path in sorted(paths, key=lambda path: int(path.stem.split('_')[1]), reverse=True):
+        try:
+            load_state(path)
+            return str(path)
+        except CheckpointError as error:
+            mmengine.logging.print_log(f'Passed over: {error}', logger='current', level='WARNING')
+    return None
+
+
+def split_hashes(dataset):
+    """The split hash of a data set, or those of both sides of an unpaired one."""
+    if hasattr(dataset, 'student'):
+        sides = dict(student=dataset.student, teacher=dataset.teacher)
+        return {side: split_hashes(part) for side, part in sides.items() if part is not None}
+    return getattr(dataset, 'split_hash', None)
+
+
+def git_state():
+    """Commit of the checkout this package runs from and whether it differs from it; None outside a checkout."""
+    import subprocess
+
+    def git(*arguments):
+        return subprocess.run(['git', '-C', str(Path(__file__).parent), *arguments], capture_output=True, text=True)
+
+    commit = git('rev-parse', 'HEAD')
+    if commit.returncode:
+        return None
+    return dict(commit=commit.stdout.strip(), modified=bool(git('status', '--porcelain').stdout.strip()))
+
+
+def write_json(path, content):
+    """Write JSON under a temporary name, then rename."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f'{path.name}.part')
+    partial.write_text(json.dumps(content, indent=2, default=str) + '\n')
+    os.replace(partial, path)

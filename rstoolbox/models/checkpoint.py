@@ -1,0 +1,128 @@
+"""Checkpoints that are data and nothing else: loading one never runs code that it carries.
+
+PyTorch's restricted loader takes tensors and plain containers. A checkpoint of mmengine's runner holds a little more:
+log histories and numpy scalars. Those are let through one by one; anything else is refused. mmengine itself falls back
+to an unrestricted load where the restricted one fails, so its loader of local files is replaced on import.
+"""
+
+import os
+import pickle
+import re
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.logging.history_buffer import HistoryBuffer
+from mmengine.runner import CheckpointLoader
+
+STATISTICS = ('min', 'max', 'current', 'mean')
+
+
+class CheckpointError(ValueError):
+    """A file that cannot be used as a checkpoint; the message says why and what to do."""
+
+
+def load_state(path, map_location='cpu'):
+    """Load a checkpoint without running any code in it.
+
+    Args:
+        path (str | Path): A local file.
+        map_location (str | torch.device | Callable): As for ``torch.load``.
+
+    Returns:
+        dict: What was saved: usually ``state_dict`` and ``meta``, or a bare state dict.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        CheckpointError: If the file is corrupt, is no checkpoint, or holds anything but data.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(f"no checkpoint at '{path}'")
+    try:
+        with torch.serialization.safe_globals(safe_globals()):
+            checkpoint = torch.load(path, map_location=map_location, weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(_explain(path, error)) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        # A damaged pickle may stop the reader in any of these ways.
+        raise CheckpointError(f"'{path}' is damaged or not a checkpoint ({type(error).__name__}: {_first_line(error)}). "
+                              'Copy or train it again') from error
+    if not isinstance(checkpoint, Mapping):
+        raise CheckpointError(f"'{path}' holds a {type(checkpoint).__name__}; a checkpoint is a mapping with "
+                              "'state_dict', or a state dict")
+    return checkpoint
+
+
+def save_student(path, state_dict, meta):
+    """Save a network's weights for use elsewhere: plain mmpretrain loads the file with its own classes.
+
+    The file appears whole or not at all.
+
+    Args:
+        path (str | Path): Where to; missing folders are made.
+        state_dict (Mapping[str, Tensor]): The network's state dict.
+        meta (Mapping): Plain data about it, such as ``bands`` and ``classes``.
+
+    Raises:
+        CheckpointError: If ``meta`` holds something that :func:`load_state` would refuse.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    state_dict = {name: tensor.detach().cpu() for name, tensor in state_dict.items()}
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
+    os.close(handle)
+    try:
+        torch.save(dict(state_dict=state_dict, meta=dict(meta)), temporary)
+        load_state(temporary)
+        # mkstemp keeps the file to its owner; a checkpoint gets the rights that any new file gets.
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(temporary, 0o666 & ~mask)
+        os.replace(temporary, path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def weights_of(checkpoint):
+    """The state dict in what :func:`load_state` returned, without the prefix that a parallel wrapper leaves."""
+    state_dict = checkpoint.get('state_dict', checkpoint)
+    return {name.removeprefix('module.'): value for name, value in state_dict.items()}
+
+
+def safe_globals():
+    """What a checkpoint may name beside tensors: arrays of plain numbers and mmengine's log histories."""
+    multiarray = (np._core if hasattr(np, '_core') else np.core).multiarray
+    allowed = [HistoryBuffer, np.ndarray, np.dtype, (_statistic, 'builtins.getattr')]
+    for function in (multiarray._reconstruct, multiarray.scalar):
+        # numpy 1 and 2 name the module differently; either may have written the file.
+        allowed += [(function, f'numpy.{package}.multiarray.{function.__name__}') for package in ('core', '_core')]
+    return allowed + sorted({type(np.dtype(code)) for code in '?bhilqBHILQefd'}, key=str)
+
+
+def _statistic(owner, name):
+    """Stand-in for ``getattr`` while loading: a log history refers to its own four methods by it, and to no more."""
+    if owner is not HistoryBuffer or name not in STATISTICS:
+        raise pickle.UnpicklingError(f'GLOBAL getattr({owner!r}, {name!r}) is refused')
+    return getattr(owner, name)
+
+
+def _explain(path, error):
+    named = re.search(r'GLOBAL (\S+)', str(error))
+    if named:
+        return (f"'{path}' holds more than data: it names '{named[1]}', which could run code on loading. Nothing of it "
+                'was run. Load it only if you made it yourself, and save its weights alone: '
+                "torch.save(dict(state_dict=model.state_dict()), 'weights.pth')")
+    return f"'{path}' is damaged or not a checkpoint ({_first_line(error)}). Copy or train it again"
+
+
+def _first_line(error):
+    return next(iter(str(error).splitlines()), '')
+
+
+@CheckpointLoader.register_scheme(prefixes='', force=True)
+def load_from_local(filename, map_location=None):
+    """mmengine's loader of local files, restricted to data; see :func:`load_state`."""
+    return load_state(filename, map_location)

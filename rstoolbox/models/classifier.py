@@ -1,0 +1,101 @@
+"""mmpretrain's image classifier with a named set of input bands."""
+
+import torch
+from mmengine.registry import DefaultScope
+from mmpretrain.models import ImageClassifier
+
+from rstoolbox.registry import MODELS, SCOPE
+
+from .finite import check_finite
+from .stem import inflating_checkpoints, set_input_channels
+
+
+@MODELS.register_module()
+class SceneClassifier(ImageClassifier):
+    """A scene classifier that reads any set of bands with any backbone of mmpretrain or timm.
+
+    Backbone, neck and head are looked up in mmpretrain (``type='ResNet'``, ``type='TIMMBackbone'``); those of this
+    toolbox and its plug-ins by their own name. The names in the state dict are those of mmpretrain's
+    ``ImageClassifier``, so plain mmpretrain loads the weights.
+
+    Args:
+        backbone (dict): The feature extractor; its first convolution gets one input channel per band.
+        neck (dict, optional): Such as ``dict(type='GlobalAveragePooling')``.
+        head (dict, optional): Such as ``dict(type='LinearClsHead', num_classes=10, in_channels=512)``.
+        bands (Sequence[str]): Names of the input channels, in order.
+        rgb_bands (Sequence[str], optional): Names of the red, green and blue band, which take the pretrained weights of
+            R, G and B; by default those called R, G, B, or B04, B03, B02 (:func:`rstoolbox.models.stem.inflate`).
+        pretrained (str, optional): A checkpoint of the whole classifier to start from. Weights for three channels,
+            whether they come this way or by a part's own ``init_cfg``, are inflated by band name.
+        train_cfg (dict, optional): Batch augmentations, as in mmpretrain.
+        data_preprocessor (dict, optional): Arguments of :class:`ScenePreprocessor`, first of all ``statistics``.
+        init_cfg (dict, optional): How weights are drawn, as in mmpretrain.
+
+    Raises:
+        ValueError: If bands repeat, differ from the preprocessor's, or the backbone's first layer cannot take them.
+    """
+
+    def __init__(self, backbone, neck=None, head=None, bands=('R', 'G', 'B'), rgb_bands=None, pretrained=None,
+                 train_cfg=None, data_preprocessor=None, init_cfg=None):
+        band_names = tuple(bands)
+        _check_bands(band_names, rgb_bands)
+        data_preprocessor = dict(data_preprocessor or {})
+        data_preprocessor.setdefault('type', 'ScenePreprocessor')
+        if _own_type(data_preprocessor) == f'{SCOPE}.ScenePreprocessor':
+            data_preprocessor.setdefault('bands', band_names)
+            if tuple(data_preprocessor['bands']) != band_names:
+                raise ValueError(f'the model reads the bands {", ".join(band_names)}, its data_preprocessor '
+                                 f'{", ".join(data_preprocessor["bands"])}; give them in one place only')
+            if head is not None and head.get('num_classes'):
+                data_preprocessor.setdefault('num_classes', head['num_classes'])
+        # Parts of parts (the loss of a head, the blocks of a backbone) are mmpretrain's too.
+        with DefaultScope.overwrite_default_scope('mmpretrain'):
+            super().__init__(_scoped(backbone), _scoped(neck), _scoped(head), pretrained=pretrained,
+                             train_cfg=train_cfg, data_preprocessor=_scoped(data_preprocessor), init_cfg=init_cfg)
+        self.bands = band_names
+        self.rgb_bands = None if rgb_bands is None else tuple(rgb_bands)
+        set_input_channels(self.backbone, self.bands, self.rgb_bands)
+
+    def init_weights(self):
+        """Draw the weights, and load pretrained ones; those for R, G, B are inflated to the bands."""
+        with (DefaultScope.overwrite_default_scope('mmpretrain'),
+              inflating_checkpoints(self.backbone, self.bands, self.rgb_bands)):
+            super().init_weights()
+
+    def loss(self, inputs, data_samples):
+        """Losses of a batch, as mmpretrain's.
+
+        Raises:
+            NonFiniteLossError: If one is NaN or infinite, with the ids of the batch's samples.
+        """
+        losses = super().loss(inputs, data_samples)
+        check_finite({name: value for name, value in losses.items() if 'loss' in name}, data_samples, inputs)
+        return losses
+
+    @property
+    def num_classes(self):
+        """Number of classes that the head tells apart, or None without a head."""
+        return getattr(self.head, 'num_classes', None)
+
+    def example(self, batch_size=2, image_size=64):
+        """A batch of blank images (B, C, H, W) on the model's device."""
+        parameter = next(self.parameters())
+        return torch.zeros(batch_size, len(self.bands), image_size, image_size, device=parameter.device,
+                           dtype=parameter.dtype)
+
+
+def _check_bands(bands, rgb_bands):
+    if not bands or len(set(bands)) != len(bands):
+        raise ValueError(f'bands must be different names, at least one; got {bands!r}')
+    if rgb_bands is not None and len(rgb_bands) != 3:
+        raise ValueError(f'rgb_bands names the red, the green and the blue band; got {tuple(rgb_bands)!r}')
+
+
+def _own_type(config):
+    """The type of a part with this toolbox's scope in front, if it or a plug-in, defines that name."""
+    kind = config.get('type')
+    return f'{SCOPE}.{kind}' if isinstance(kind, str) and kind in MODELS.module_dict else kind
+
+
+def _scoped(config):
+    return {**config, 'type': _own_type(config)} if isinstance(config, dict) else config

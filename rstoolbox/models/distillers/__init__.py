@@ -1,0 +1,6 @@
+"""Distillers: a student that learns its task and from a teacher."""
+
+from .distiller import Distiller, training_progress
+from .taps import FeatureTaps
+
+__all__ = ['Distiller', 'FeatureTaps', 'training_progress']

@@ -1,0 +1,152 @@
+"""One student, one frozen teacher, any number of named transfer losses."""
+
+from collections.abc import Mapping
+
+import torch
+from mmengine.logging import MessageHub
+from mmengine.model import BaseModel
+from torch import nn
+
+from rstoolbox.registry import DISTILLERS, MODELS, TRANSFER_LOSSES
+
+from ..finite import check_finite
+from ..preprocessors import DistillPreprocessor
+from .taps import FeatureTaps
+from .teacher import FrozenTeacher, GalleryTeacher, check_classifier
+
+
+@DISTILLERS.register_module()
+class Distiller(BaseModel):
+    """Train a student on its own task and on what a teacher puts out for matched samples.
+
+    The teacher is frozen by construction: always in evaluation mode, without gradients, and outside of this module's
+    parameters, modules and state dict, though it follows it from device to device. With a ``gallery`` there is no
+    teacher network at all: its outputs are read from the row that each sample's ``teacher_index`` names.
+
+    Predicting and testing is the student's alone.
+
+    Args:
+        student (dict): Config of a :class:`SceneClassifier`.
+        losses (dict[str, dict]): Name -> config of a transfer loss, ``loss_weight`` included. Each is logged as
+            ``loss_<name>``, the student's own as ``loss_task``.
+        teacher (dict, optional): Config of a :class:`SceneClassifier`. Not built beside a gallery.
+        teacher_checkpoint (str, optional): The teacher's weights.
+        gallery (str, optional): Folder of the teacher's outputs (:class:`rstoolbox.models.sembridge.gallery.Gallery`).
+        task_weight (float): Factor on the student's own loss.
+        taps (dict, optional): ``dict(student=dict(embedding='backbone.layer4', ...), teacher=...)``: where the outputs
+            are that are not where a plain classifier has them (:class:`FeatureTaps`).
+        image_size (int | dict): Height and width of the images, or ``dict(student=64, teacher=120)``; blank images of
+            this size go through both sides once, so that every mismatch of shapes shows at the start.
+        init_cfg (dict, optional): As in mmengine.
+
+    Raises:
+        ValueError: If losses are named without a teacher, a name is taken, or shapes do not fit.
+        KeyError: If a tap's module does not exist, or a loss needs what a side does not give.
+        CheckpointError: If the teacher's checkpoint is of another network.
+    """
+
+    def __init__(self, student, losses, teacher=None, teacher_checkpoint=None, gallery=None, task_weight=1., taps=None,
+                 image_size=64, init_cfg=None):
+        if losses and teacher is None and gallery is None:
+            raise ValueError(f'the losses {", ".join(losses)} need a teacher or a gallery of its outputs')
+        if 'task' in losses:
+            raise ValueError("'task' is the name of the student's own loss; name the transfer loss otherwise")
+        unknown = set(taps or ()) - {'student', 'teacher'}
+        if unknown:
+            raise ValueError(f"taps are given as dict(student=..., teacher=...), not {', '.join(sorted(unknown))}")
+        taps = taps or {}
+        sizes = image_size if isinstance(image_size, Mapping) else dict(student=image_size, teacher=image_size)
+        student = MODELS.build(student)
+        check_classifier(student, 'student')
+        transfer_losses = {name: TRANSFER_LOSSES.build(config) for name, config in losses.items()}
+        outputs = {name for loss in transfer_losses.values() for name in loss.needs}
+        if gallery is not None:
+            source = GalleryTeacher(gallery, outputs)
+        elif teacher is not None:
+            source = FrozenTeacher(teacher, teacher_checkpoint, outputs, taps.get('teacher'), sizes['teacher'])
+        else:
+            source = None
+        super().__init__(DistillPreprocessor(student.data_preprocessor, source and source.data_preprocessor), init_cfg)
+        self.student = student
+        self.transfer_losses = nn.ModuleDict(transfer_losses)
+        self.teacher = source
+        self.task_weight = task_weight
+        self.taps = FeatureTaps(student, outputs, taps.get('student'), 'student')
+        if transfer_losses:
+            self._prepare(sizes['student'])
+
+    def _prepare(self, image_size):
+        """Show every loss the shapes of both sides, so that its trainable parts exist before the optimizer does."""
+        training = self.student.training
+        self.student.eval()
+        with torch.no_grad(), self.taps.recording() as student:
+            self.student(self.student.example(2, image_size), mode='tensor')
+        self.student.train(training)
+        teacher = self.teacher.example()
+        for name, loss in self.transfer_losses.items():
+            try:
+                loss.prepare(student, teacher)
+            except (KeyError, ValueError) as error:
+                raise type(error)(f"loss '{name}': {error.args[0]}") from error
+
+    def forward(self, inputs, data_samples=None, mode='tensor'):
+        """Run in one of mmengine's modes.
+
+        Args:
+            inputs (dict | Tensor): ``dict(student=(B, C, H, W)[, teacher=(B, C', H', W')])``, or the student's batch.
+            data_samples (list[DataSample], optional): One per image of the student.
+            mode (str): ``loss`` (see :meth:`loss`); ``predict`` and ``tensor`` are the student's.
+        """
+        if mode == 'loss':
+            return self.loss(inputs, data_samples)
+        return self.student(_student_images(inputs), data_samples, mode=mode)
+
+    def loss(self, inputs, data_samples):
+        """The losses of one batch.
+
+        Returns:
+            dict[str, Tensor]: ``loss_task``, ``loss_<name>`` for every transfer loss, weights included, and whatever
+            else the student's head logs.
+
+        Raises:
+            NonFiniteLossError: If one is NaN or infinite, with the ids of the batch's samples.
+        """
+        images = _student_images(inputs)
+        with self.taps.recording() as student:
+            task = self.student.head.loss(self.student.extract_feat(images), data_samples)
+        losses = {'loss_task': self.task_weight * sum(value for name, value in task.items() if 'loss' in name)}
+        if self.transfer_losses:
+            teacher = self.teacher(inputs, data_samples)
+            labels, progress = _labels(data_samples), training_progress()
+            for name, loss in self.transfer_losses.items():
+                losses[f'loss_{name}'] = loss(student, teacher, labels=labels, progress=progress)
+        check_finite(losses, data_samples, images)
+        return {**losses, **{name: value for name, value in task.items() if 'loss' not in name}}
+
+    def student_state_dict(self):
+        """The student's weights under the names that plain mmpretrain gives them."""
+        return self.student.state_dict()
+
+    def _apply(self, function, recurse=True):
+        super()._apply(function, recurse)
+        if self.teacher is not None:
+            self.teacher.apply(function)
+        return self
+
+
+def training_progress():
+    """How far the running training is, from 0 to 1; 0 outside of one."""
+    hub = MessageHub.get_current_instance()
+    total = hub.get_info('max_iters') or 0
+    return min(hub.get_info('iter', 0) / total, 1.) if total else 0.
+
+
+def _student_images(inputs):
+    return inputs['student'] if isinstance(inputs, Mapping) else inputs
+
+
+def _labels(data_samples):
+    """Class indices (B,), or the scores (B, C) of several labels or of mixed images."""
+    if 'gt_score' in data_samples[0]:
+        return torch.stack([sample.gt_score for sample in data_samples])
+    return torch.cat([sample.gt_label for sample in data_samples])

@@ -1,0 +1,169 @@
+"""Where a distiller gets the teacher's outputs from: the frozen network, or a gallery of its outputs."""
+
+import logging
+
+import torch
+from mmengine.logging import print_log
+
+from rstoolbox.registry import MODELS
+
+from ..checkpoint import CheckpointError, load_state, weights_of
+from ..classifier import SceneClassifier
+from ..stem import find_stems
+from .taps import FeatureTaps
+
+
+class FrozenTeacher:
+    """A network that is used and never changed.
+
+    It is no ``nn.Module``, so a distiller that holds it does not show its parameters, modules or state: they reach no
+    optimizer, no checkpoint and no parallel wrapper. Copies of the distiller share it.
+
+    Args:
+        config (dict): Of a classifier.
+        checkpoint (str, optional): Its weights; without it they are what its config makes them.
+        outputs (Iterable[str]): Which outputs are wanted, see :class:`FeatureTaps`.
+        paths (Mapping[str, str], optional): Where they are.
+        image_size (int): Height and width of its images.
+    """
+
+    def __init__(self, config, checkpoint, outputs, paths, image_size):
+        # A student starts from the same random numbers whether its teacher is in the loop or not.
+        with torch.random.fork_rng(devices=[]):
+            self.network = MODELS.build(config)
+            check_classifier(self.network, 'teacher')
+            if checkpoint is None:
+                self.network.init_weights()
+                if not _names_weights(config):
+                    print_log('The teacher has neither teacher_checkpoint nor pretrained: its weights are random.',
+                              logger='current', level=logging.WARNING)
+            else:
+                load_teacher(self.network, checkpoint)
+        self.network.requires_grad_(False).eval()
+        self.taps = FeatureTaps(self.network, outputs, paths, 'teacher')
+        self.image_size = image_size
+
+    @property
+    def data_preprocessor(self):
+        """What normalises the teacher's images."""
+        return self.network.data_preprocessor
+
+    @torch.no_grad()
+    def __call__(self, inputs, data_samples):
+        """The teacher's outputs for a batch; ``inputs['teacher']`` holds its images."""
+        if 'teacher' not in inputs:
+            raise ValueError('the batch holds no images for the teacher; use UnpairedSceneDataset with '
+                             'read_teacher=True, or give the distiller a gallery')
+        return self._run(inputs['teacher'])
+
+    def example(self):
+        """Outputs for two blank images, for their shapes."""
+        with torch.no_grad():
+            return self._run(self.network.example(2, self.image_size))
+
+    def _run(self, images):
+        with self.taps.recording() as outputs:
+            self.network(images, mode='tensor')
+        return outputs
+
+    def apply(self, function):
+        """Move or cast the network as ``nn.Module._apply`` does."""
+        self.network._apply(function)
+
+    def __deepcopy__(self, memo):
+        return self
+
+
+class GalleryTeacher:
+    """A teacher's outputs, computed before and read row by row; the network itself is not there.
+
+    Args:
+        folder (str): A gallery.
+        outputs (Iterable[str]): Which outputs are wanted.
+
+    Raises:
+        KeyError: If the gallery does not keep one of them.
+    """
+
+    data_preprocessor = None
+
+    def __init__(self, folder, outputs):
+        from ..sembridge.gallery import Gallery
+        self.gallery = Gallery.open(folder)
+        self.outputs = sorted(outputs)
+        self.device = torch.device('cpu')
+        kept = self.gallery.rows(torch.zeros(1, dtype=torch.long))
+        missing = [name for name in self.outputs if name not in kept]
+        if missing:
+            raise KeyError(f"the gallery '{folder}' keeps {', '.join(sorted(kept))} but not {', '.join(missing)}, which "
+                           'a transfer loss needs; train with the teacher in the loop')
+
+    def __call__(self, inputs, data_samples):
+        """The rows that the samples' ``teacher_index`` names."""
+        try:
+            indices = torch.tensor([sample.teacher_index for sample in data_samples])
+        except AttributeError:
+            raise ValueError("the samples carry no 'teacher_index'; a distiller with a gallery trains on "
+                             'UnpairedSceneDataset, whose match table names a row for every sample') from None
+        return self._rows(indices)
+
+    def example(self):
+        """The first row twice, for the shapes."""
+        return self._rows(torch.zeros(2, dtype=torch.long))
+
+    def _rows(self, indices):
+        rows = self.gallery.rows(indices)
+        return {name: rows[name].to(self.device, non_blocking=True) for name in self.outputs}
+
+    def apply(self, function):
+        """Follow the distiller to its device."""
+        self.device = function(torch.empty(0)).device
+
+    def __deepcopy__(self, memo):
+        return self
+
+
+def check_classifier(network, side):
+    """Raise a ``ValueError`` unless the network is a :class:`SceneClassifier` with a head."""
+    if not isinstance(network, SceneClassifier) or not network.with_head:
+        raise ValueError(f"the {side} must be a SceneClassifier with a head, got {type(network).__name__}"
+                         + ('' if isinstance(network, SceneClassifier) else "; set type='SceneClassifier'"))
+
+
+def load_teacher(network, path):
+    """Load a teacher's weights, all of them.
+
+    Raises:
+        CheckpointError: If the checkpoint is of other bands, another number of classes or another architecture; the
+            message names what differs.
+    """
+    checkpoint = load_state(path)
+    saved, own = weights_of(checkpoint), network.state_dict()
+    bands = (checkpoint.get('meta') or {}).get('bands')
+    if bands is not None and tuple(bands) != network.bands:
+        raise CheckpointError(f"the teacher in '{path}' was trained on the bands {', '.join(bands)}; the config's "
+                              f'teacher reads {", ".join(network.bands)}')
+    differing = {name for name in own if name in saved and saved[name].shape != own[name].shape}
+    for name in find_stems(network.backbone):
+        key = f'backbone.{name}.weight'
+        if key in differing and saved[key].shape[1] != own[key].shape[1]:
+            raise CheckpointError(f"the teacher in '{path}' reads {saved[key].shape[1]} bands ('{key}'); the config's "
+                                  f'teacher reads {len(network.bands)}: {", ".join(network.bands)}')
+    missing, unexpected = own.keys() - saved.keys(), saved.keys() - own.keys()
+    if differing and all(name.startswith('head.') for name in differing) and not missing and not unexpected:
+        key = max(differing, key=lambda name: own[name].ndim)
+        raise CheckpointError(f"the teacher in '{path}' tells {saved[key].shape[0]} classes apart ('{key}'); the "
+                              f"config's teacher {own[key].shape[0]}")
+    if differing or missing or unexpected:
+        wrong = [f'{count} {text} (first: {min(names)})' for names, count, text in (
+            (differing, len(differing), 'of another shape'), (missing, len(missing), 'missing'),
+            (unexpected, len(unexpected), 'that the config has not')) if names]
+        raise CheckpointError(f"'{path}' is not a checkpoint of the config's teacher "
+                              f'({type(network.backbone).__name__}): weights {", ".join(wrong)}')
+    network.load_state_dict(saved)
+
+
+def _names_weights(config):
+    """Whether a classifier's config says where pretrained weights come from."""
+    return config.get('pretrained') is not None or config['backbone'].get('pretrained') or any(
+        (part or {}).get('type') == 'Pretrained' for part in (config.get('init_cfg'), config['backbone'].get('init_cfg')))

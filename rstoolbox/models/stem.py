@@ -1,0 +1,199 @@
+"""Any backbone with N input channels: its first convolution is found by running it, and widened in place.
+
+Pretrained weights for three channels are inflated by band name (:func:`inflate`):
+
+- the bands that are red, green and blue take the weights of R, G and B;
+- every other band takes the mean of the three;
+- all are multiplied by 3 / N, so that an image that is equal in all bands gives the activation it gave before.
+"""
+
+import contextlib
+
+import torch
+from mmengine.logging import print_log
+from torch import nn
+
+RGB = ('R', 'G', 'B')
+LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+# Sentinel-2 and Landsat 8/9 number red, green and blue alike.
+RGB_NAMES = (RGB, ('B04', 'B03', 'B02'))
+
+
+class _Reached(Exception):
+    """Ends a forward pass at the layer it carries."""
+
+    def __init__(self, name, layer):
+        super().__init__(name)
+        self.name, self.layer = name, layer
+
+
+def find_stems(backbone, image_size=64):
+    """Find the convolutions that read the image: the first one, and those beside it where a backbone has branches.
+
+    The backbone is run up to the first deeper layer, in evaluation mode and without gradient; nothing in it changes.
+
+    Args:
+        backbone (nn.Module): Takes images (B, C, H, W).
+        image_size (int): Height and width of the image it is shown.
+
+    Returns:
+        dict[str, nn.Conv2d]: Module path -> convolution.
+
+    Raises:
+        ValueError: If the backbone does not start with an ungrouped two-dimensional convolution.
+    """
+    first = _first_layer(backbone, image_size)
+    kind = type(backbone).__name__
+    if first is None:
+        raise ValueError(f'{kind} has no convolution or linear layer')
+    name, layer = first
+    if not isinstance(layer, nn.Conv2d) or layer.groups != 1:
+        raise ValueError(f"{kind} starts with '{name}', {layer}; the number of its input channels can only be changed "
+                         'where it starts with an ungrouped Conv2d')
+    stems, channels = {layer: None}, layer.in_channels
+
+    def is_deeper(layer):
+        reads_image = isinstance(layer, nn.Conv2d) and layer.in_channels == channels
+        if reads_image:
+            stems[layer] = None
+        return not reads_image
+
+    with _stopping_at(backbone, is_deeper):
+        _run(backbone, torch.zeros(1, channels, image_size, image_size))
+    return {name: module for name, module in backbone.named_modules() if module in stems}
+
+
+def set_input_channels(backbone, bands, rgb_bands=None):
+    """Give a backbone one input channel per band; its modules and their names stay what they are.
+
+    Weights that a backbone already holds as pretrained (``is_init``, as mmpretrain's timm wrapper sets it) are
+    inflated; others are drawn anew.
+
+    Args:
+        backbone (nn.Module): Changed in place.
+        bands (Sequence[str]): Names of the input channels, in order.
+        rgb_bands (Sequence[str], optional): Which of them are red, green and blue; see :func:`inflate`.
+    """
+    pretrained = getattr(backbone, 'is_init', False)
+    for name, conv in find_stems(backbone).items():
+        weight = conv.weight.detach()
+        if pretrained and conv.in_channels == 3:
+            weight = inflate(weight, bands, rgb_bands, name)
+        elif pretrained and conv.in_channels != len(bands):
+            raise ValueError(f"the pretrained '{name}' reads {conv.in_channels} channels; only three (R, G, B) can be "
+                             f'inflated to the {len(bands)} bands: leave in_channels out of the config')
+        elif conv.in_channels != len(bands):
+            weight = weight.new_empty(conv.out_channels, len(bands), *weight.shape[2:])
+        else:
+            continue
+        conv.in_channels = len(bands)
+        conv.weight = nn.Parameter(weight)
+        if not pretrained:
+            conv.reset_parameters()
+
+
+@contextlib.contextmanager
+def inflating_checkpoints(backbone, bands, rgb_bands=None):
+    """Within this context, three-channel stem weights that are loaded into ``backbone`` are inflated first.
+
+    Outside of it a checkpoint of another number of channels remains what it usually is: a mismatch.
+
+    Raises:
+        ValueError: On loading a stem with neither three channels nor as many as there are bands.
+    """
+    handles = [conv.register_load_state_dict_pre_hook(_inflating_hook(name, bands, rgb_bands))
+               for name, conv in find_stems(backbone).items()]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def inflate(weight, bands, rgb_bands=None, name='stem'):
+    """Turn a convolution's weights for R, G, B into weights for any bands, and log what each band got.
+
+    Args:
+        weight (Tensor): (O, 3, K, K), channels in the order R, G, B.
+        bands (Sequence[str]): Names of the N channels wanted, in order.
+        rgb_bands (Sequence[str], optional): Names of the red, green and blue band; one that is not among ``bands``
+            is passed over. By default those called R, G, B, or B04, B03, B02 as with Sentinel-2 and Landsat 8/9.
+        name (str): The convolution's path, for the log.
+
+    Returns:
+        Tensor: (O, N, K, K).
+    """
+    if rgb_bands is None:
+        rgb_bands = next((names for names in RGB_NAMES if set(names) & set(bands)), RGB)
+    source = {band: index for index, band in enumerate(rgb_bands)}
+    mean = weight.mean(1)
+    columns = [weight[:, source[band]] if band in source else mean for band in bands]
+    taken = ', '.join(f'{band} <- {RGB[source[band]] if band in source else "mean of R, G, B"}' for band in bands)
+    print_log(f"Pretrained weights of '{name}', 3 -> {len(bands)} channels, scaled by 3/{len(bands)}: {taken}",
+              logger='current')
+    return torch.stack(columns, 1) * (3 / len(bands))
+
+
+def _inflating_hook(name, bands, rgb_bands):
+
+    def hook(conv, state_dict, prefix, *_):
+        weight = state_dict.get(f'{prefix}weight')
+        if weight is None:
+            return
+        if weight.shape[1] == 3:
+            state_dict[f'{prefix}weight'] = inflate(weight, bands, rgb_bands, name)
+        elif weight.shape[1] != len(bands):
+            raise ValueError(f"the checkpoint's '{prefix}weight' reads {weight.shape[1]} channels; the model has "
+                             f'{len(bands)} bands ({", ".join(bands)}). Only weights for R, G, B can be inflated')
+
+    return hook
+
+
+def _first_layer(backbone, image_size):
+    """Path and layer of the first convolution or linear layer that an image meets, or None."""
+    with _stopping_at(backbone, lambda layer: True):
+        stop = _run(backbone, torch.zeros(1, 3, image_size, image_size))
+    if stop is not None:
+        return stop.name, stop.layer
+    # Some transformers refuse an image of another size than their own before any layer sees it; they, like nearly
+    # all networks, hold their modules in the order of use.
+    return next(((name, module) for name, module in backbone.named_modules() if isinstance(module, LAYERS)), None)
+
+
+@contextlib.contextmanager
+def _stopping_at(backbone, wanted):
+    """Raise :class:`_Reached` at the first convolution or linear layer that is ``wanted``."""
+
+    def watch(name):
+
+        def hook(layer, args):
+            if wanted(layer):
+                raise _Reached(name, layer)
+
+        return hook
+
+    handles = [module.register_forward_pre_hook(watch(name)) for name, module in backbone.named_modules()
+               if isinstance(module, LAYERS)]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@torch.no_grad()
+def _run(backbone, image):
+    """Show the backbone an image; return where it stopped, or None where it went through or refused the image."""
+    modes = {module: module.training for module in backbone.modules()}
+    backbone.eval()
+    try:
+        backbone(image.to(next(backbone.parameters()).device))
+    except _Reached as stop:
+        return stop
+    except (AssertionError, RuntimeError, ValueError):
+        return None
+    finally:
+        # Module by module, as a backbone's own train() may freeze some of its stages again.
+        for module, mode in modes.items():
+            module.training = mode
+    return None

@@ -1,0 +1,40 @@
+"""Two processes (gloo) give the metrics of one."""
+
+import json
+
+import pytest
+
+# Batch statistics are those of one process, so a network without them is compared.
+SAME = """
+_base_ = '{base}'
+group_norm = dict(type='GN', num_groups=4)
+teacher = dict(backbone=dict(norm_cfg=group_norm))
+student = dict(backbone=dict(norm_cfg=group_norm))
+matcher = dict(ms_encoder=dict(backbone=dict(norm_cfg=group_norm)), rgb_encoder=dict(backbone=dict(norm_cfg=group_norm)))
+batch_size = {batch}
+rows = dict(_delete_=True)
+stage_root = '{stages}'
+model = dict(losses=dict(_delete_=True, kd=dict(type='KD', tau=3.)))
+"""
+
+
+def test_training_and_testing_on_two_processes(tiny_config, run_tool, tmp_path):
+    results = {}
+    torchrun = ('-m', 'torch.distributed.run', '--nproc_per_node', '2', '--master_port', '29671')
+    for processes in (1, 2):
+        config = tmp_path / f'on_{processes}.py'
+        config.write_text(SAME.format(base=tiny_config, batch=8 // processes, stages=tmp_path / 'stages'))
+        launcher = torchrun if processes == 2 else ()
+        options = ('--launcher', 'pytorch') if processes == 2 else ()
+        run_tool('train.py', config, '--work-dir', tmp_path / str(processes), *options, launcher=launcher)
+        results[processes] = json.loads((tmp_path / str(processes) / 'summary.json').read_text())
+        scalars = [json.loads(line) for path in (tmp_path / str(processes)).glob('2*/vis_data/scalars.json')
+                   for line in path.read_text().splitlines()]
+        results[processes]['val'] = [line['accuracy'] for line in scalars if 'accuracy' in line]
+    assert results[1]['sembridge'] == pytest.approx(results[2]['sembridge'])
+    assert results[1]['val'] == pytest.approx(results[2]['val'])
+    out = tmp_path / 'out.json'
+    run_tool('test.py', tmp_path / 'on_2.py', tmp_path / '1' / 'best_student.pth', '--work-dir', tmp_path / 'test', '--out', out,
+             '--launcher', 'pytorch', launcher=torchrun)
+    metrics = json.loads(out.read_text())['metrics']
+    assert {key: metrics[key] for key in results[1]['sembridge']} == pytest.approx(results[1]['sembridge'])

@@ -1,0 +1,107 @@
+"""The main job as a user runs it: from nothing to a tested student, again, and after being killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from .conftest import ROOT
+
+ROWS = ('teacher', 'none', 'kd', 'sembridge')
+
+
+@pytest.fixture(scope='module')
+def finished(tmp_path_factory, mini_data):
+    """An unbroken run: its config and work dir."""
+    from .conftest import TINY
+    folder = tmp_path_factory.mktemp('unbroken')
+    config = folder / 'tiny.py'
+    config.write_text(TINY.format(root=ROOT, data=mini_data))
+    _train(config, folder / 'run').wait()
+    return config, folder / 'run'
+
+
+def _train(config, work_dir, *arguments):
+    with open(f'{work_dir}.log', 'a') as log:
+        return subprocess.Popen([sys.executable, str(ROOT / 'tools/train.py'), str(config), '--work-dir', str(work_dir), *arguments],
+                                stdout=log, stderr=subprocess.STDOUT, cwd=ROOT, env=dict(os.environ, OMP_NUM_THREADS='1'))
+
+
+def _log(work_dir):
+    with open(f'{work_dir}.log') as file:
+        return file.read()
+
+
+def test_one_command_leaves_a_tested_student(finished):
+    _, work_dir = finished
+    summary = json.loads((work_dir / 'summary.json').read_text())
+    assert tuple(summary) == ROWS, _log(work_dir)[-3000:]
+    for metrics in summary.values():
+        assert set(metrics) == {'accuracy', 'precision', 'recall', 'f1'}
+        assert all(0 <= value <= 100 for value in metrics.values())
+    for name in ('best_student.pth', 'resolved_config.py', 'environment.json', 'matches/epoch_000.json', 'matches/epoch_002.json'):
+        assert (work_dir / name).is_file(), name
+    environment = json.loads((work_dir / 'environment.json').read_text())
+    assert environment['splits']['train'].keys() == {'student', 'teacher'}
+    for picture in ('curves', 'confusion_sembridge', 'matched_pairs', 'tsne'):
+        assert (work_dir / 'pictures' / f'{picture}.png').stat().st_size > 5000, picture
+
+
+def test_the_student_checkpoint_holds_the_student_alone(finished):
+    weights = torch.load(finished[1] / 'best_student.pth', weights_only=True)
+    assert {key.split('.')[0] for key in weights['state_dict']} == {'backbone', 'head'}
+    assert weights['meta']['bands'] == ['R', 'G', 'B'] and len(weights['meta']['classes']) == 8
+
+
+def test_a_second_run_reuses_every_stage(finished):
+    config, work_dir = finished
+    before = (work_dir / 'best_student.pth').stat().st_mtime
+    assert _train(config, work_dir).wait() == 0
+    assert _log(work_dir).count('done before with the same settings') == 7
+    assert (work_dir / 'best_student.pth').stat().st_mtime == before
+
+
+def test_the_test_tool_gives_the_numbers_of_the_summary(finished, run_tool, tmp_path):
+    config, work_dir = finished
+    run_tool('test.py', config, work_dir / 'best_student.pth', '--work-dir', tmp_path, '--out', tmp_path / 'out.json',
+             '--dump', tmp_path / 'out.pkl', '--show-dir', tmp_path / 'show')
+    out = json.loads((tmp_path / 'out.json').read_text())
+    summary = json.loads((work_dir / 'summary.json').read_text())['sembridge']
+    assert {key: out['metrics'][key] for key in summary} == pytest.approx(summary)
+    assert (tmp_path / 'out.pkl').stat().st_size > 0
+    assert len(list((tmp_path / 'show').rglob('*.png'))) == 16  # a quarter of eight images a class
+
+
+def test_killed_in_any_stage_it_goes_on_to_the_same_student(finished, tmp_path):
+    config, unbroken = finished
+    work_dir = tmp_path / 'run'
+    for trigger in ('stages/matcher-*/epoch_1.pth', 'stages/teacher-*/epoch_1.pth', 'kd/epoch_2.pth', 'epoch_2.pth'):
+        process = _train(config, work_dir, '--resume')
+        deadline = time.time() + 600
+        while not list(work_dir.glob(trigger)) and process.poll() is None and time.time() < deadline:
+            time.sleep(0.01)
+        assert process.poll() is None, _log(work_dir)[-3000:]
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    assert _train(config, work_dir, '--resume').wait() == 0, _log(work_dir)[-3000:]
+    for name in ('best_student.pth', 'none/best_student.pth'):
+        ours, theirs = (torch.load(folder / name, weights_only=True)['state_dict'] for folder in (work_dir, unbroken))
+        for key in theirs:
+            assert torch.equal(ours[key], theirs[key]), (name, key)
+    assert json.loads((work_dir / 'summary.json').read_text()) == json.loads((unbroken / 'summary.json').read_text())
+
+
+@pytest.mark.parametrize('options, message', [
+    (['--cfg-options', 'data_rot=x'], "Did you mean 'data_root'"),
+    (['--cfg-options', 'model.losses.kd.tua=2'], "Did you mean 'model.losses.kd.tau'"),
+    (['--resume', 'nowhere.pth'], 'nowhere.pth'),
+])
+def test_a_wrong_argument_is_one_line(tiny_config, run_tool, options, message):
+    done = run_tool('train.py', tiny_config, *options, check=False)
+    assert done.returncode == 1
+    assert message in done.stderr and 'Traceback' not in done.stderr

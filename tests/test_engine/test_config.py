@@ -1,0 +1,85 @@
+import pytest
+from mmengine.config import Config
+
+from rstoolbox.engine.config import ConfigError, check_types, find_config, load_config, resolve, runner_config, set_option
+
+BASE = """
+data_root = 'data/here'
+data = dict(train=dict(type='mmpretrain.CustomDataset', data_root='${data_root}'))
+train_dataloader = dict(batch_size=4, dataset='${data.train}', steps=[dict(prob=0.5)])
+model = dict(type='mmpretrain.LinearClsHead', num_classes=3, in_channels=8)
+"""
+
+
+@pytest.fixture
+def base(tmp_path):
+    path = tmp_path / 'base.py'
+    path.write_text(BASE)
+    return path
+
+
+def test_an_override_reaches_every_reference_to_it(base):
+    cfg = resolve(load_config(base, {'data_root': 'elsewhere'}))
+    assert cfg.train_dataloader.dataset.data_root == 'elsewhere'
+    assert cfg.data.train.data_root == 'elsewhere'
+
+
+def test_an_override_through_a_reference_changes_that_use_only(base):
+    cfg = resolve(load_config(base, {'train_dataloader.dataset.data_root': 'mine'}))
+    assert cfg.train_dataloader.dataset.data_root == 'mine'
+    assert cfg.data.train.data_root == 'data/here'
+
+
+def test_a_child_inherits_and_overrides(base, tmp_path):
+    child = tmp_path / 'child.py'
+    child.write_text("_base_ = './base.py'\ndata_root = 'child'\n")
+    assert resolve(load_config(child)).train_dataloader.dataset.data_root == 'child'
+
+
+@pytest.mark.parametrize('path, near', [
+    ('data_rot', "'data_root'"),
+    ('train_dataloader.batchsize', "'train_dataloader.batch_size'"),
+    ('train_dataloader.dataset.data_prefx', "'train_dataloader.dataset.data_prefix'"),
+    ('train_dataloader.steps.3.prob', 'train_dataloader.steps.0'),
+    ('model.num_classes.deeper', 'has no keys'),
+])
+def test_an_unknown_path_is_an_error_with_the_nearest(base, path, near):
+    with pytest.raises(ConfigError) as error:
+        load_config(base, {path: 1})
+    assert near in str(error.value) and path in str(error.value)
+
+
+def test_a_constructor_argument_that_no_base_spells_out_may_be_set(base):
+    cfg = resolve(load_config(base, {'train_dataloader.dataset.data_prefix': 'train', 'train_dataloader.steps.0.prob': 1.}))
+    assert cfg.train_dataloader.dataset.data_prefix == 'train'
+    assert cfg.train_dataloader.steps[0].prob == 1.
+
+
+def test_a_reference_to_nothing_names_the_nearest_key(base):
+    cfg = load_config(base)
+    set_option(cfg, 'train_dataloader.dataset', '${data.trian}')
+    with pytest.raises(ConfigError, match=r'data\.trian.*data\.train'):
+        resolve(cfg)
+
+
+def test_a_key_that_a_constructor_does_not_take_is_an_error(base):
+    cfg = resolve(load_config(base))
+    check_types(cfg)
+    cfg.model['num_clases'] = 4
+    with pytest.raises(ConfigError, match="takes no argument 'num_clases'.*'num_classes'"):
+        check_types(cfg)
+
+
+def test_a_missing_config_names_its_neighbours(base, tmp_path):
+    with pytest.raises(ConfigError, match='base.py'):
+        load_config(tmp_path / 'bass.py')
+    with pytest.raises(ConfigError, match='sembridge/r18_ms2rgb.py'):
+        find_config('rstoolbox::sembridge/r18_ms2rbg.py')
+
+
+def test_a_runner_gets_its_own_keys_only():
+    cfg = Config(dict(default_scope='rstoolbox', batch_size=2, train_dataloader=dict(batch_size='${batch_size}'),
+                      stages=dict(teacher=dict()), model=None))
+    run = runner_config(cfg, {'batch_size': 8}, work_dir='there')
+    assert dict(run) == dict(default_scope='rstoolbox', train_dataloader=dict(batch_size=8), model=None, work_dir='there')
+    assert cfg.batch_size == 2

@@ -1,0 +1,55 @@
+"""Test a trained classifier or distilled student.
+
+    python tools/test.py configs/sembridge/r18_ms2rgb.py work_dirs/r18_ms2rgb/best_student.pth --out results.json
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from mmengine.config import DictAction
+
+from rstoolbox.engine.config import ConfigError, default_work_dir, load_config, runner_config
+from rstoolbox.engine.launch import add_launcher, setup_launcher
+from rstoolbox.engine.runner import write_json
+from rstoolbox.engine.testing import test
+from rstoolbox.models.checkpoint import CheckpointError
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help="a config file, or 'rstoolbox::path' for one that came with the package")
+    parser.add_argument('checkpoint', help='best_student.pth, or any checkpoint of the training')
+    parser.add_argument('--work-dir', help='where the log goes (default: work_dirs/<config name>/test)')
+    parser.add_argument('--out', metavar='JSON', help='write metrics, per-class table and confusion matrix here')
+    parser.add_argument('--dump', metavar='PKL', help='write the predictions of all samples here')
+    parser.add_argument('--show-dir', metavar='DIR', help='draw every test image with truth and prediction here')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE',
+                        help='override settings of the config')
+    add_launcher(parser)
+    return parser.parse_args()
+
+
+def main():
+    args = parse_args()
+    cfg = load_config(args.config, args.cfg_options)
+    values = setup_launcher(args.launcher)
+    work_dir = args.work_dir or str(Path(default_work_dir(cfg)) / 'test')
+    config = runner_config(cfg, work_dir=work_dir, **values)
+    if args.dump:
+        if not args.dump.endswith(('.pkl', '.pickle')):
+            raise ConfigError(f"--dump writes a pickle; name it *.pkl instead of '{args.dump}'.")
+        evaluators = config.test_evaluator if isinstance(config.test_evaluator, list) else [config.test_evaluator]
+        config.test_evaluator = [*evaluators, dict(type='DumpResults', out_file_path=args.dump)]
+    if args.show_dir:
+        config.default_hooks.show = dict(type='ShowPredictionsHook', folder=args.show_dir)
+    metrics, report = test(config, args.checkpoint)
+    if args.out:
+        write_json(args.out, dict(metrics=metrics, **report))
+
+
+if __name__ == '__main__':
+    try:
+        main()
+    except (ConfigError, CheckpointError) as error:
+        sys.exit(f'error: {error}')

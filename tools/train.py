@@ -1,0 +1,62 @@
+"""Train an experiment: whatever it needs first, then the student, then one test.
+
+    python tools/train.py configs/sembridge/r18_ms2rgb.py
+    python tools/train.py rstoolbox::sembridge/r18_ms2rgb.py --work-dir out --cfg-options data_root=data/mini_s2s
+"""
+
+import argparse
+import os
+import sys
+
+from mmengine.config import DictAction
+
+from rstoolbox.engine.config import ConfigError, default_work_dir, load_config
+from rstoolbox.engine.experiment import train
+from rstoolbox.engine.launch import add_launcher, setup_launcher
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help="a config file, or 'rstoolbox::path' for one that came with the package")
+    parser.add_argument('--work-dir', help='where logs, checkpoints and results go (default: work_dirs/<config name>)')
+    parser.add_argument('--resume', nargs='?', const='auto',
+                        help='go on with an interrupted run; with a path, from that checkpoint of the main run')
+    parser.add_argument('--amp', action='store_true', help='train in mixed precision (needs an accelerator)')
+    parser.add_argument('--seed', type=int, help='random seed (default: the one in the config)')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE',
+                        help='override settings of the config, e.g. data_root=data/mine train_cfg.max_epochs=5')
+    add_launcher(parser)
+    return parser.parse_args()
+
+
+def main():
+    args = parse_args()
+    options = dict(args.cfg_options)
+    if args.seed is not None:
+        options['randomness.seed'] = args.seed
+    cfg = load_config(args.config, options)
+    if args.amp:
+        use_amp(cfg)
+    values = setup_launcher(args.launcher)
+    checkpoint = args.resume if args.resume not in (None, 'auto') else None
+    if checkpoint is not None and not os.path.isfile(checkpoint):
+        raise ConfigError(f"--resume names a checkpoint that does not exist: '{checkpoint}'.")
+    train(cfg, args.work_dir or default_work_dir(cfg), resume=args.resume is not None, load_from=checkpoint, **values)
+
+
+def use_amp(cfg):
+    """Switch the optimizer wrapper to mixed precision, as in mmpretrain."""
+    import torch
+    if not torch.cuda.is_available():
+        raise ConfigError('--amp needs an accelerator, and torch finds none on this machine. Train without it.')
+    if cfg.optim_wrapper.get('type', 'OptimWrapper') not in ('OptimWrapper', 'AmpOptimWrapper'):
+        raise ConfigError(f'--amp replaces OptimWrapper, but the config has {cfg.optim_wrapper.type}.')
+    cfg.optim_wrapper.type = 'AmpOptimWrapper'
+    cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+
+
+if __name__ == '__main__':
+    try:
+        main()
+    except ConfigError as error:
+        sys.exit(f'error: {error}')
