@@ -144,3 +144,19 @@ HOOKS = Registry('hook', parent=mmengine_registry.HOOKS, locations=['rstoolbox.e
 LOOPS = Registry('loop', parent=mmengine_registry.LOOPS, locations=['rstoolbox.engine'])
 STAGES = Registry('stage', locations=['rstoolbox.engine'])
 VISUALIZERS = Registry('visualizer', parent=mmengine_registry.VISUALIZERS, locations=['rstoolbox.visualization'])
+INFERENCERS = Registry('inferencer', parent=mmengine_registry.INFERENCERS)
+# Nothing of the toolbox is in these, but plug-ins may add to them, and without a child of this scope mmengine warns at
+# every look-up.
+DATA_SAMPLERS = Registry('data sampler', parent=mmengine_registry.DATA_SAMPLERS)
+EVALUATOR = Registry('evaluator', parent=mmengine_registry.EVALUATOR)
+FUNCTIONS = Registry('function', parent=mmengine_registry.FUNCTIONS)
+LOG_PROCESSORS = Registry('log_processor', parent=mmengine_registry.LOG_PROCESSORS)
+MODEL_WRAPPERS = Registry('model_wrapper', parent=mmengine_registry.MODEL_WRAPPERS)
+OPTIMIZERS = Registry('optimizer', parent=mmengine_registry.OPTIMIZERS)
+OPTIM_WRAPPERS = Registry('optim_wrapper', parent=mmengine_registry.OPTIM_WRAPPERS)
+OPTIM_WRAPPER_CONSTRUCTORS = Registry(
+    'optimizer wrapper constructor', parent=mmengine_registry.OPTIM_WRAPPER_CONSTRUCTORS)
+PARAM_SCHEDULERS = Registry('parameter scheduler', parent=mmengine_registry.PARAM_SCHEDULERS)
+RUNNERS = Registry('runner', parent=mmengine_registry.RUNNERS)
+VISBACKENDS = Registry('vis_backend', parent=mmengine_registry.VISBACKENDS)
+WEIGHT_INITIALIZERS = Registry('weight initializer', parent=mmengine_registry.WEIGHT_INITIALIZERS)

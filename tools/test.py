@@ -1,6 +1,6 @@
 """Test a trained classifier or distilled student.
 
-    python tools/test.py configs/sembridge/r18_ms2rgb.py work_dirs/r18_ms2rgb/best_student.pth --out results.json
+python tools/test.py configs/sembridge/r18_ms2rgb.py work_dirs/r18_ms2rgb/best_student.pth --out results.json
 """
 
 import argparse
@@ -11,12 +11,13 @@ from mmengine.config import DictAction
 
 from rstoolbox.engine.config import ConfigError, default_work_dir, load_config, runner_config
 from rstoolbox.engine.launch import add_launcher, setup_launcher
-from rstoolbox.engine.runner import write_json
 from rstoolbox.engine.testing import test
 from rstoolbox.models.checkpoint import CheckpointError
+from rstoolbox.structures import write_json
 
 
 def parse_args():
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help="a config file, or 'rstoolbox::path' for one that came with the package")
     parser.add_argument('checkpoint', help='best_student.pth, or any checkpoint of the training')
@@ -31,6 +32,7 @@ def parse_args():
 
 
 def main():
+    """Run the command."""
     args = parse_args()
     cfg = load_config(args.config, args.cfg_options)
     values = setup_launcher(args.launcher)
@@ -45,7 +47,7 @@ def main():
         config.default_hooks.show = dict(type='ShowPredictionsHook', folder=args.show_dir)
     metrics, report = test(config, args.checkpoint)
     if args.out:
-        write_json(args.out, dict(metrics=metrics, **report))
+        write_json(dict(report, metrics=metrics), args.out)
 
 
 if __name__ == '__main__':

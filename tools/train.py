@@ -1,7 +1,7 @@
 """Train an experiment: whatever it needs first, then the student, then one test.
 
-    python tools/train.py configs/sembridge/r18_ms2rgb.py
-    python tools/train.py rstoolbox::sembridge/r18_ms2rgb.py --work-dir out --cfg-options data_root=data/mini_s2s
+python tools/train.py configs/sembridge/r18_ms2rgb.py
+python tools/train.py rstoolbox::sembridge/r18_ms2rgb.py --work-dir out --cfg-options data_root=data/mini_s2s
 """
 
 import argparse
@@ -16,6 +16,7 @@ from rstoolbox.engine.launch import add_launcher, setup_launcher
 
 
 def parse_args():
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help="a config file, or 'rstoolbox::path' for one that came with the package")
     parser.add_argument('--work-dir', help='where logs, checkpoints and results go (default: work_dirs/<config name>)')
@@ -30,6 +31,7 @@ def parse_args():
 
 
 def main():
+    """Run the command."""
     args = parse_args()
     options = dict(args.cfg_options)
     if args.seed is not None:

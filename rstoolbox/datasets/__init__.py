@@ -12,5 +12,5 @@ from .unpaired import UnpairedSceneDataset
 
 __all__ = ['EUROSAT_FILE_BANDS', 'SENTINEL2_SURFACE_BANDS', 'Band', 'LoadRaster', 'M2S_GL', 'MiniS2S', 'PseudoRGB',
            'RadiometricJitter', 'RandomRot90', 'S2S_CN', 'S2S_EU', 'SceneDataset', 'SelectBands', 'Sensor', 'Split',
-           'ToReflectance', 'UnpairedSceneDataset', 'band_indices', 'compute_statistics', 'get_sensor', 'make_split', 'register_sensor',
-           'utm_cell']
+           'ToReflectance', 'UnpairedSceneDataset', 'band_indices', 'compute_statistics', 'get_sensor', 'make_split',
+           'register_sensor', 'utm_cell']

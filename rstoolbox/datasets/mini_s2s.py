@@ -173,8 +173,11 @@ def _refuse_foreign(out):
         return
     if not out.is_dir():
         raise ValueError(f"'{out}' is a file; mini_s2s needs a folder to be written to.")
-    ours = {folder for folder, _ in MODALITIES.values()} | {'dataset.json'}
-    foreign = sorted(path.name for path in out.iterdir() if path.name not in ours)
+    ours = {'dataset.json', *(f'{folder}/{name}' for folder, _ in MODALITIES.values() for name in CLASSES)}
+    entries = [entry for path in out.iterdir()
+               for entry in (path.iterdir() if path.name in ('MS', 'RGB') and path.is_dir() else [path])]
+    foreign = sorted(entry.relative_to(out).as_posix() for entry in entries
+                     if entry.relative_to(out).as_posix() not in ours)
     info = _read_info(out)
     if foreign or (info is not None and info.get('name') != 'mini_s2s'):
         raise ValueError(f"'{out}' holds what is no mini_s2s data set ({', '.join(foreign[:3]) or 'dataset.json'}), so "

@@ -78,7 +78,7 @@ class SceneDataset(BaseDataset):
         self.suffixes = tuple(suffix.lower() for suffix in suffixes or SUFFIXES)
         self.seed = int(seed)
         self._epoch = SharedInts([-1])
-        self._pipeline_key = repr([step if isinstance(step, dict) else repr(step) for step in pipeline])
+        self._pipeline_key = json.dumps(list(pipeline), sort_keys=True, default=repr)
         pipeline = [TRANSFORMS.build(step) if isinstance(step, dict) else step for step in pipeline]
         super().__init__(ann_file='', data_root=str(data_root), data_prefix=data_prefix, classes=classes,
                          pipeline=pipeline, test_mode=test_mode, **kwargs)

@@ -196,5 +196,5 @@ def utm_cell(path, size=100_000.):
         found = f'is in EPSG:{code}' if code else 'has no known coordinate system'
         raise ValueError(f'{path} {found}, but cells are squares of the UTM grid (EPSG 32601 to 32660 and 32701 to '
                          '32760). Split without groups, or bring the images to UTM.')
-    corner = meta['geotransform'] * (0, 0)
-    return f'{code}/{int(corner[0] // size)}/{int(corner[1] // size)}'
+    column, row = (int(meta['geotransform'][place] // size) for place in (2, 5))
+    return f'{code}/{column}/{row}'

@@ -2,6 +2,7 @@
 
 import copy
 import difflib
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,11 @@ class UnpairedSceneDataset(Dataset):
             self.set_epoch(0, datasets=False)
         elif match_table is not None:
             self.set_match_table(match_table)
+
+    def fingerprint(self):
+        """Return 16 hex digits that change with either data set or with the kind of match."""
+        parts = [side and side.fingerprint() for side in (self.student, self.teacher)]
+        return hashlib.sha256(repr([*parts, self.match, self.seed]).encode()).hexdigest()[:16]
 
     @property
     def metainfo(self):

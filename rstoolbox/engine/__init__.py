@@ -1,1 +1,12 @@
+"""Running: configs, stages, hooks, tests and reports of an experiment."""
 
+from .config import ConfigError, load_config, resolve, runner_config
+from .experiment import Experiment, train
+from .hooks import (PublishBestHook, ReproducibleEpochsHook, ResumableCheckpointHook, StudentFriendlyMatchingHook,
+                    matching_epochs)
+from .runner import Runner
+from .stages import GalleryStage, MatchStage, Stage, TrainStage
+
+__all__ = ['ConfigError', 'Experiment', 'GalleryStage', 'MatchStage', 'PublishBestHook', 'ReproducibleEpochsHook',
+           'ResumableCheckpointHook', 'Runner', 'Stage', 'StudentFriendlyMatchingHook', 'TrainStage', 'load_config',
+           'matching_epochs', 'resolve', 'runner_config', 'train']

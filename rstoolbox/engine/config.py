@@ -13,14 +13,13 @@ import re
 from pathlib import Path
 
 from mmengine.config import Config
-from mmengine.registry import DATA_SAMPLERS, OPTIM_WRAPPERS, OPTIMIZERS, PARAM_SCHEDULERS, VISBACKENDS, Registry
+from mmengine.registry import Registry
 from mmengine.runner import Runner
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from rstoolbox import registry as registries
 
-RUNTIME_REGISTRIES = (OPTIMIZERS, OPTIM_WRAPPERS, PARAM_SCHEDULERS, DATA_SAMPLERS, VISBACKENDS)
 # Taken out of the dict by mmengine before the constructor sees it.
 BUILDER_KEYS = ('type', '_scope_', '_delete_', 'convert_to_iter_based', 'constructor')
 REFERENCE = re.compile(r'^\$\{([\w.]+)\}$')
@@ -204,9 +203,8 @@ def _find_type(name):
     """The class behind a ``type``, looked up in every registry; None where no registry knows it."""
     if not isinstance(name, str):
         return name
-    own = [value for value in vars(registries).values() if isinstance(value, Registry)]
-    for registry in [*own, *RUNTIME_REGISTRIES]:
-        if name in registry:
+    for registry in vars(registries).values():
+        if isinstance(registry, Registry) and name in registry:
             return Registry.get(registry, name)
     return None
 

@@ -1,7 +1,6 @@
 """mmengine's runner with checkpoints that are never half-written and a record of what was run."""
 
 import errno
-import json
 import os
 import re
 from pathlib import Path
@@ -11,6 +10,7 @@ from mmengine.dist import is_main_process
 from mmengine.utils.dl_utils import collect_env
 
 from rstoolbox.models.checkpoint import CheckpointError, load_state
+from rstoolbox.structures import write_json
 from rstoolbox.version import __version__
 
 
@@ -46,15 +46,23 @@ class Runner(mmengine.runner.Runner):
                 self._resume = False
         super().load_or_resume()
 
+    @staticmethod
+    def build_dataloader(dataloader, *args, **kwargs):
+        if isinstance(dataloader, dict) and not dataloader.get('num_workers'):
+            # torch refuses persistent workers where there are none; asking for no workers is asking for neither
+            dataloader = dict(dataloader, persistent_workers=False)
+        return mmengine.runner.Runner.build_dataloader(dataloader, *args, **kwargs)
+
     def _record(self):
         if not is_main_process():
             return
         loaders = dict(train=self.train_dataloader)
         if self.val_loop is not None:
             loaders['val'] = self.val_dataloader
-        record = dict(rstoolbox=__version__, git=git_state(), seed=self.seed, environment=collect_env(),
+        record = dict(rstoolbox=__version__, git=git_state(), seed=int(self.seed),
+                      environment={key: str(value) for key, value in collect_env().items()},
                       splits={name: split_hashes(loader.dataset) for name, loader in loaders.items()})
-        write_json(Path(self.work_dir) / 'environment.json', record)
+        write_json(record, Path(self.work_dir) / 'environment.json')
         (Path(self.work_dir) / 'resolved_config.py').write_text(self.cfg.pretty_text)
 
 
@@ -90,11 +98,3 @@ def git_state():
         return None
     return dict(commit=commit.stdout.strip(), modified=bool(git('status', '--porcelain').stdout.strip()))
 
-
-def write_json(path, content):
-    """Write JSON under a temporary name, then rename."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'{path.name}.part')
-    partial.write_text(json.dumps(content, indent=2, default=str) + '\n')
-    os.replace(partial, path)

@@ -12,16 +12,18 @@ from mmengine.dataset import DefaultSampler, pseudo_collate
 from mmengine.device import get_device
 from mmengine.dist import barrier, is_main_process
 from mmengine.logging import print_log
+from rich.progress import Progress
 from torch.utils.data import DataLoader
 
 from rstoolbox.models.checkpoint import load_state
+from rstoolbox.models.loading import load_classifier
 from rstoolbox.models.sembridge.gallery import Gallery, hash_of_weights
 from rstoolbox.models.sembridge.matching import match_by_similarity
 from rstoolbox.registry import DATASETS, MODELS, STAGES
-from rstoolbox.structures import MatchTable
+from rstoolbox.structures import MatchTable, write_json
 
 from .config import resolve, runner_config
-from .runner import Runner, write_json
+from .runner import Runner
 
 # They change how fast a run goes or what it prints, not what comes out.
 COSMETIC = {'num_workers', 'persistent_workers', 'pin_memory', 'prefetch_factor', 'logger', 'timer', 'visualization',
@@ -84,12 +86,12 @@ class Stage(ABC):
         print_log(f'[{self.name}] runs in {self.folder}', logger='current')
         begin = time.time()
         if is_main_process():
-            write_json(self._state_file, dict(fingerprint=self.fingerprint, finished=False))
+            write_json(dict(fingerprint=self.fingerprint, finished=False), self._state_file)
         barrier()
         self.run(resume and same)
         if is_main_process():
-            write_json(self._state_file, dict(fingerprint=self.fingerprint, finished=True, artifact=str(self.artifact),
-                                              seconds=round(time.time() - begin, 1)))
+            write_json(dict(fingerprint=self.fingerprint, finished=True, artifact=str(self.artifact),
+                            seconds=round(time.time() - begin, 1)), self._state_file)
         barrier()
         print_log(f'[{self.name}] finished in {time.time() - begin:.0f} s: {self.artifact}', logger='current')
         return self.artifact
@@ -176,12 +178,13 @@ class GalleryStage(Stage):
         if not is_main_process():
             return
         model = MODELS.build(self.model)
-        weights = load_state(self.checkpoint)['state_dict']
-        model.load_state_dict(weights)
-        model = model.to(get_device()).eval()
-        key = f'{hash_of_weights(weights)}-{self.dataset.fingerprint()}'
-        Gallery.build(self.artifact, model, _loader(self.dataset, self.batch_size), key=key, ids=self.dataset.sample_ids,
-                      labels=self.dataset.gt_labels)
+        load_classifier(model, self.checkpoint, 'teacher', classes=self.dataset.metainfo['classes'])
+        key = f'{hash_of_weights(model.state_dict())}-{self.dataset.fingerprint()}'
+        with Progress(transient=True) as bar:
+            task = bar.add_task('teacher outputs', total=len(self.dataset))
+            Gallery.build(self.artifact, model.to(get_device()), _loader(self.dataset, self.batch_size), key=key,
+                          ids=self.dataset.sample_ids, labels=self.dataset.gt_labels,
+                          progress=lambda done, _: bar.update(task, completed=done))
 
 
 @STAGES.register_module()

@@ -4,9 +4,10 @@ import json
 
 from mmengine.dist import barrier, broadcast_object_list, is_main_process
 
-from rstoolbox.models.checkpoint import load_state
+from rstoolbox.models.loading import load_classifier
+from rstoolbox.structures import write_json
 
-from .runner import Runner, write_json
+from .runner import Runner
 
 METRICS = ('accuracy', 'precision', 'recall', 'f1')
 
@@ -38,33 +39,10 @@ def test(config, checkpoint):
         tuple[dict, dict]: Metrics, and the full report of the first metric (per class, confusion matrix).
     """
     runner = Runner.from_cfg(student_config(config))
-    weights = load_state(checkpoint)
-    state = weights['state_dict']
-    if any(key.startswith('student.') for key in state):
-        state = {key[len('student.'):]: value for key, value in state.items() if key.startswith('student.')}
-    load_weights(runner.model.module if runner.distributed else runner.model, state, checkpoint)
+    load_classifier(runner.model.module if runner.distributed else runner.model, checkpoint, 'model')
     runner._has_loaded = True
     metrics = runner.test()
     return metrics, getattr(runner.test_evaluator.metrics[0], 'report', {})
-
-
-def load_weights(model, state, source):
-    """Load a state dict that must fit exactly.
-
-    Raises:
-        ValueError: Keys or shapes that do not fit, with the first of them.
-    """
-    own = model.state_dict()
-    missing = [key for key in own if key not in state and 'data_preprocessor' not in key]
-    surplus = [key for key in state if key not in own]
-    shapes = [f'{key} is {tuple(state[key].shape)} in the file but {tuple(own[key].shape)} in the model'
-              for key in own if key in state and own[key].shape != state[key].shape]
-    if missing or surplus or shapes:
-        parts = [shapes[0] if shapes else '', f'{len(missing)} weights are missing, the first {missing[0]}' if missing else '',
-                 f'{len(surplus)} are unknown to the model, the first {surplus[0]}' if surplus else '']
-        raise ValueError(f'{source} does not fit the model of this config: {"; ".join(p for p in parts if p)}. '
-                         'Was it trained with another architecture, class count or band list?')
-    model.load_state_dict(state)
 
 
 def test_once(stage):
@@ -80,5 +58,5 @@ def test_once(stage):
     result = [dict(fingerprint=stage.fingerprint, metrics={key: metrics[key] for key in METRICS if key in metrics}, report=report)]
     broadcast_object_list(result)
     if is_main_process():
-        write_json(path, result[0])
+        write_json(result[0], path)
     return result[0]

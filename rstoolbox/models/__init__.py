@@ -3,8 +3,11 @@
 from .checkpoint import CheckpointError, load_state, save_student
 from .classifier import SceneClassifier
 from .distillers import Distiller, FeatureTaps
+from .finite import NonFiniteLossError
 from .preprocessors import DistillPreprocessor, ScenePreprocessor
+from .sembridge import SKA, Gallery, SceneMatcher
 from .transfer import KD, LogitsMSE, TransferLoss
 
-__all__ = ['KD', 'CheckpointError', 'DistillPreprocessor', 'Distiller', 'FeatureTaps', 'LogitsMSE', 'SceneClassifier', 'ScenePreprocessor',
-           'TransferLoss', 'load_state', 'save_student']
+__all__ = ['KD', 'SKA', 'CheckpointError', 'DistillPreprocessor', 'Distiller', 'FeatureTaps', 'Gallery', 'LogitsMSE',
+           'NonFiniteLossError', 'SceneClassifier', 'SceneMatcher', 'ScenePreprocessor', 'TransferLoss', 'load_state',
+           'save_student']

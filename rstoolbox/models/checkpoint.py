@@ -46,10 +46,11 @@ def load_state(path, map_location='cpu'):
             checkpoint = torch.load(path, map_location=map_location, weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(_explain(path, error)) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-        # A damaged pickle may stop the reader in any of these ways.
-        raise CheckpointError(f"'{path}' is damaged or not a checkpoint ({type(error).__name__}: {_first_line(error)}). "
-                              'Copy or train it again') from error
+    except (MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # the bytes of a damaged file stop the reader in any way there is
+        reason = f'{type(error).__name__}: {_first_line(error)}'
+        raise CheckpointError(f"'{path}' is damaged or not a checkpoint ({reason}). Copy or train it again") from error
     if not isinstance(checkpoint, Mapping):
         raise CheckpointError(f"'{path}' holds a {type(checkpoint).__name__}; a checkpoint is a mapping with "
                               "'state_dict', or a state dict")
@@ -105,7 +106,7 @@ def safe_globals():
 def _statistic(owner, name):
     """Stand-in for ``getattr`` while loading: a log history refers to its own four methods by it, and to no more."""
     if owner is not HistoryBuffer or name not in STATISTICS:
-        raise pickle.UnpicklingError(f'GLOBAL getattr({owner!r}, {name!r}) is refused')
+        raise pickle.UnpicklingError(f'GLOBAL builtins.getattr is refused for {name!r} of {owner!r}')
     return getattr(owner, name)
 
 
@@ -124,5 +125,5 @@ def _first_line(error):
 
 @CheckpointLoader.register_scheme(prefixes='', force=True)
 def load_from_local(filename, map_location=None):
-    """mmengine's loader of local files, restricted to data; see :func:`load_state`."""
+    """Load local files for mmengine, restricted to data; see :func:`load_state`."""
     return load_state(filename, map_location)

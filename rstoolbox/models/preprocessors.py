@@ -65,11 +65,11 @@ class ScenePreprocessor(ClsDataPreprocessor):
     def _check_images(self, images, samples):
         for row, image in enumerate(images):
             if image.ndim != 3 or image.shape[0] != len(self.bands):
-                raise ValueError(f'{self._name(samples, row)} has shape {tuple(image.shape)}; expected {len(self.bands)}'
-                                 f' channels x height x width, one channel for each of {", ".join(self.bands)}')
+                raise ValueError(f'{self._name(samples, row)} has shape {tuple(image.shape)}; expected (channels, '
+                                 f'height, width) with {len(self.bands)} channels: {", ".join(self.bands)}')
         if not self._enable_normalize:
             raise ValueError(f'no statistics for the bands {", ".join(self.bands)}, so {self._name(samples, 0)} cannot '
-                             "be normalised. Give the model data_preprocessor=dict(statistics=...): a file made by "
+                             'be normalised. Give the model data_preprocessor=dict(statistics=...): a file made by '
                              'tools/dataset_converters/compute_statistics.py, or a mapping of band to mean and std')
 
     def _check_labels(self, samples):

@@ -1,1 +1,9 @@
+"""Pictures, each written by a plain function as PNG."""
 
+from .confusion import plot_confusion_matrix
+from .curves import plot_curves
+from .pairs import MatchedPair, false_colour, plot_matched_pairs, stretch
+from .tsne import plot_tsne
+
+__all__ = ['MatchedPair', 'false_colour', 'plot_confusion_matrix', 'plot_curves', 'plot_matched_pairs', 'plot_tsne',
+           'stretch']

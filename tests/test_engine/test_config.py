@@ -1,7 +1,15 @@
 import pytest
 from mmengine.config import Config
 
-from rstoolbox.engine.config import ConfigError, check_types, find_config, load_config, resolve, runner_config, set_option
+from rstoolbox.engine.config import (
+    ConfigError,
+    check_types,
+    find_config,
+    load_config,
+    resolve,
+    runner_config,
+    set_option,
+)
 
 BASE = """
 data_root = 'data/here'

@@ -77,7 +77,7 @@ def test_other_class_counts_are_refused(loss):
 
 
 def test_missing_logits_are_named(loss):
-    with pytest.raises(KeyError, match="needs 'logits' of the teacher, which gives embedding"):
+    with pytest.raises(ValueError, match="needs 'logits' of the teacher, which gives embedding"):
         loss(dict(logits=torch.zeros(2, 5)), dict(embedding=torch.zeros(2, 7)))
 
 

@@ -88,9 +88,9 @@ def read_picture(path, choose):
     Grey pictures are repeated over the three channels, an alpha channel is left out, other colour models (palette,
     CMYK) are converted. ``meta['converted']`` says from what, None where the file held plain R, G, B.
     """
-    content = path.read_bytes()
     converted = None
     try:
+        content = path.read_bytes()
         if path.suffix.lower() == '.png':
             image, converted = _decode_png(content)
         else:

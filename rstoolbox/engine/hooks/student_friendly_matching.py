@@ -49,7 +49,7 @@ class StudentFriendlyMatchingHook(Hook):
         model = _unwrap(runner.model)
         if isinstance(self.gallery, str):
             self.gallery = Gallery.open(self.gallery)
-        self.gallery = self.gallery or getattr(model, 'gallery', None)
+        self.gallery = self.gallery or getattr(model.teacher, 'gallery', None)
         if self.gallery is None:
             raise ValueError('StudentFriendlyMatchingHook needs the gallery of the teacher: set model.gallery or the '
                              "hook's own 'gallery' to its folder.")

@@ -40,8 +40,8 @@ class Distiller(BaseModel):
         init_cfg (dict, optional): As in mmengine.
 
     Raises:
-        ValueError: If losses are named without a teacher, a name is taken, or shapes do not fit.
-        KeyError: If a tap's module does not exist, or a loss needs what a side does not give.
+        ValueError: If losses are named without a teacher, a name is taken, a tap's module does not exist, a loss needs
+            what a side does not give, or shapes do not fit.
         CheckpointError: If the teacher's checkpoint is of another network.
     """
 
@@ -86,8 +86,8 @@ class Distiller(BaseModel):
         for name, loss in self.transfer_losses.items():
             try:
                 loss.prepare(student, teacher)
-            except (KeyError, ValueError) as error:
-                raise type(error)(f"loss '{name}': {error.args[0]}") from error
+            except ValueError as error:
+                raise ValueError(f"loss '{name}': {error}") from error
 
     def forward(self, inputs, data_samples=None, mode='tensor'):
         """Run in one of mmengine's modes.

@@ -26,7 +26,7 @@ class FeatureTaps:
         side (str): ``student`` or ``teacher``, for messages.
 
     Raises:
-        KeyError: If an output or a path does not exist, with the nearest that does.
+        ValueError: If an output or a path does not exist, with the nearest that does.
     """
 
     def __init__(self, network, outputs, paths=None, side='network'):
@@ -34,7 +34,7 @@ class FeatureTaps:
         self._seen = None
         unknown = set(paths or ()) - set(FORMS)
         if unknown:
-            raise KeyError(f'taps of the {side} name {", ".join(sorted(unknown))}; the outputs are {", ".join(FORMS)}')
+            raise ValueError(f'taps of the {side} name {", ".join(sorted(unknown))}; outputs are {", ".join(FORMS)}')
         known = {**DEFAULT_PATHS, **(paths or {})}
         if getattr(network, 'neck', None) is None and 'embedding' not in (paths or {}):
             known['embedding'] = 'backbone'
@@ -45,7 +45,7 @@ class FeatureTaps:
             if path not in modules:
                 near = difflib.get_close_matches(path, modules, n=3, cutoff=0.4) or [name for name in modules
                                                                                     if name and '.' not in name]
-                raise KeyError(f"the {side} has no module '{path}' to tap; nearest: {', '.join(near)}")
+                raise ValueError(f"the {side} has no module '{path}' to tap; nearest: {', '.join(near)}")
             modules[path].register_forward_hook(partial(self._record, path))
 
     def _record(self, path, module, args, output):

@@ -7,9 +7,9 @@ from mmengine.logging import print_log
 
 from rstoolbox.registry import MODELS
 
-from ..checkpoint import CheckpointError, load_state, weights_of
 from ..classifier import SceneClassifier
-from ..stem import find_stems
+from ..loading import load_classifier
+from ..sembridge.gallery import Gallery
 from .taps import FeatureTaps
 
 
@@ -38,7 +38,7 @@ class FrozenTeacher:
                     print_log('The teacher has neither teacher_checkpoint nor pretrained: its weights are random.',
                               logger='current', level=logging.WARNING)
             else:
-                load_teacher(self.network, checkpoint)
+                load_classifier(self.network, checkpoint, role='teacher')
         self.network.requires_grad_(False).eval()
         self.taps = FeatureTaps(self.network, outputs, paths, 'teacher')
         self.image_size = image_size
@@ -82,21 +82,19 @@ class GalleryTeacher:
         outputs (Iterable[str]): Which outputs are wanted.
 
     Raises:
-        KeyError: If the gallery does not keep one of them.
+        ValueError: If the gallery does not keep one of them.
     """
 
     data_preprocessor = None
 
     def __init__(self, folder, outputs):
-        from ..sembridge.gallery import Gallery
         self.gallery = Gallery.open(folder)
         self.outputs = sorted(outputs)
         self.device = torch.device('cpu')
-        kept = self.gallery.rows(torch.zeros(1, dtype=torch.long))
-        missing = [name for name in self.outputs if name not in kept]
+        missing = [name for name in self.outputs if name not in self.gallery.names]
         if missing:
-            raise KeyError(f"the gallery '{folder}' keeps {', '.join(sorted(kept))} but not {', '.join(missing)}, which "
-                           'a transfer loss needs; train with the teacher in the loop')
+            raise ValueError(f"the gallery '{folder}' keeps {', '.join(self.gallery.names)}, but a transfer loss needs "
+                             f"{', '.join(missing)}; train with the teacher in the loop")
 
     def __call__(self, inputs, data_samples):
         """The rows that the samples' ``teacher_index`` names."""
@@ -126,44 +124,13 @@ class GalleryTeacher:
 def check_classifier(network, side):
     """Raise a ``ValueError`` unless the network is a :class:`SceneClassifier` with a head."""
     if not isinstance(network, SceneClassifier) or not network.with_head:
-        raise ValueError(f"the {side} must be a SceneClassifier with a head, got {type(network).__name__}"
-                         + ('' if isinstance(network, SceneClassifier) else "; set type='SceneClassifier'"))
-
-
-def load_teacher(network, path):
-    """Load a teacher's weights, all of them.
-
-    Raises:
-        CheckpointError: If the checkpoint is of other bands, another number of classes or another architecture; the
-            message names what differs.
-    """
-    checkpoint = load_state(path)
-    saved, own = weights_of(checkpoint), network.state_dict()
-    bands = (checkpoint.get('meta') or {}).get('bands')
-    if bands is not None and tuple(bands) != network.bands:
-        raise CheckpointError(f"the teacher in '{path}' was trained on the bands {', '.join(bands)}; the config's "
-                              f'teacher reads {", ".join(network.bands)}')
-    differing = {name for name in own if name in saved and saved[name].shape != own[name].shape}
-    for name in find_stems(network.backbone):
-        key = f'backbone.{name}.weight'
-        if key in differing and saved[key].shape[1] != own[key].shape[1]:
-            raise CheckpointError(f"the teacher in '{path}' reads {saved[key].shape[1]} bands ('{key}'); the config's "
-                                  f'teacher reads {len(network.bands)}: {", ".join(network.bands)}')
-    missing, unexpected = own.keys() - saved.keys(), saved.keys() - own.keys()
-    if differing and all(name.startswith('head.') for name in differing) and not missing and not unexpected:
-        key = max(differing, key=lambda name: own[name].ndim)
-        raise CheckpointError(f"the teacher in '{path}' tells {saved[key].shape[0]} classes apart ('{key}'); the "
-                              f"config's teacher {own[key].shape[0]}")
-    if differing or missing or unexpected:
-        wrong = [f'{count} {text} (first: {min(names)})' for names, count, text in (
-            (differing, len(differing), 'of another shape'), (missing, len(missing), 'missing'),
-            (unexpected, len(unexpected), 'that the config has not')) if names]
-        raise CheckpointError(f"'{path}' is not a checkpoint of the config's teacher "
-                              f'({type(network.backbone).__name__}): weights {", ".join(wrong)}')
-    network.load_state_dict(saved)
+        raise ValueError(f'the {side} must be a SceneClassifier with a head, got {type(network).__name__}'
+                         + (' without a head' if isinstance(network, SceneClassifier) else ''))
 
 
 def _names_weights(config):
     """Whether a classifier's config says where pretrained weights come from."""
-    return config.get('pretrained') is not None or config['backbone'].get('pretrained') or any(
-        (part or {}).get('type') == 'Pretrained' for part in (config.get('init_cfg'), config['backbone'].get('init_cfg')))
+    backbone = config['backbone']
+    recipes = [config.get('init_cfg') or {}, backbone.get('init_cfg') or {}]
+    return bool(config.get('pretrained') or backbone.get('pretrained')
+                or any(isinstance(recipe, dict) and recipe.get('type') == 'Pretrained' for recipe in recipes))

@@ -12,30 +12,34 @@ from .released import HEADS, ReleasedPlanner
 from .transport import sinkhorn
 
 # (token_weight, pooled_weight)
-DEFAULT_WEIGHTS = dict(sound=(1., 1.), as_released=(0.01, 0.01))
+DEFAULT_WEIGHTS = dict(sound=(0.35, 0.35), as_released=(0.01, 0.01))
 
 
 @TRANSFER_LOSSES.register_module()
 class SKA(TransferLoss):
     """Align second-order statistics of student and teacher after carrying teacher tokens to the student's positions.
 
-    From SemBridge (arXiv 2511.08901). In the sound variant tokens of both sides are projected to one width: the student's
-    by a learned projection, the teacher's by none or, where its width differs, by a fixed orthonormal one, so that the
-    target cannot move towards the student. Between them stands a cost, the cosine distance of every student token to
-    every teacher token; the masses are what each side's own attention gives its tokens. The plan of :func:`sinkhorn` for
-    these carries to every student position a mean of teacher tokens (the barycentric map), and CORAL compares the
-    carried tokens with the student's, and the pooled features of both sides.
+    From SemBridge (arXiv 2511.08901). In the sound variant tokens of both sides are projected to one width: the
+    student's by a learned projection, the teacher's by none or, where its width differs, by a fixed orthonormal one, so
+    that the target cannot move towards the student. Between them stands a cost, the cosine distance of every student
+    token to every teacher token; the masses are what each side's own attention gives its tokens. The plan of
+    :func:`sinkhorn` for these carries to every student position a mean of teacher tokens (the barycentric map), and
+    CORAL compares the carried tokens with the student's, and the pooled features of both sides.
 
-    The CORAL is its ``relative`` form: on 64-pixel ResNet18 features the plain one is some 1e-3, with a gradient
-    hundreds of times below that of distillation, and a weight that mends it for one network fails for the next.
+    The CORAL is its ``relative`` form, between 0 and about 1 for any network. Measured on ResNet18 features of 64-pixel
+    EuroSAT images (batch 64; gradient norms at the last feature map, at the start and after 10, 30 and 80 steps): KD at
+    tau 3 gives 0.013, 0.008, 0.009, 0.007; relative CORAL of tokens 0.017, 0.017, 0.011, 0.013 and of pooled features
+    0.023, 0.015, 0.007, 0.010. Deep CORAL's form gives 4e-4 to 6e-5: beside KD it vanishes unless a weight of 30 to 140
+    lifts it, another one for every network. With 0.35 on both, the default, the whole loss pulls about as hard as KD.
 
     ``variant='as_released'`` is the published planner (see :class:`ReleasedPlanner`) with its CORAL of scatter matrices
     and its factors of 0.01; it takes only equal token widths and counts.
 
     Args:
         width (int, optional): The common width. Default: the teacher's.
-        token_weight (float, optional): Factor on the CORAL of tokens. Default: 1 (``as_released``: 0.01).
-        pooled_weight (float, optional): Factor on the CORAL of pooled features. Default: 1 (``as_released``: 0.01).
+        token_weight (float, optional): Factor on the CORAL of tokens. Default: 0.35 (``as_released``: 0.01).
+        pooled_weight (float, optional): Factor on the CORAL of pooled features. Default: 0.35
+            (``as_released``: 0.01).
         epsilon (float): Weight of the plan's entropy in units of the cosine distance, above 0.
         num_iters (int): The most Sinkhorn iterations.
         tol (float): Sinkhorn stops when no column mass is further off.
@@ -69,7 +73,8 @@ class SKA(TransferLoss):
             return
         width = self.width or teacher_width
         self.student_projection = _near_identity(student_width, width)
-        self.register_buffer('teacher_projection', None if width == teacher_width else _orthonormal(teacher_width, width))
+        fixed = None if width == teacher_width else _orthonormal(teacher_width, width)
+        self.register_buffer('teacher_projection', fixed)
         pooled_student, pooled_teacher = student['embedding'].shape[1], teacher['embedding'].shape[1]
         same = pooled_student == pooled_teacher
         self.pooled_projection = nn.Identity() if same else _near_identity(pooled_student, pooled_teacher)
@@ -128,13 +133,16 @@ class SKA(TransferLoss):
 def attention_received(tokens):
     """The share of attention that every token of a sample gets from all of them: (B, N, D) -> (B, N), rows sum to 1.
 
-    Multi-head self-attention without weights: on the teacher's side there would be nothing to train them but the
+    Multi-head scaled dot products of the tokens themselves, brought to unit mean square by sample and head, so that
+    what is strong or shared gets more. No weights: on the teacher's side there would be nothing to train them but the
     student, and on the student's they would learn the masses that hide a difference.
     """
     batch, count, width = tokens.shape
     heads = HEADS if width % HEADS == 0 else 1
-    views = F.normalize(tokens.reshape(batch, count, heads, width // heads).transpose(1, 2), dim=3)
-    return torch.softmax(views @ views.transpose(2, 3) * (width // heads)**0.5, dim=3).mean(dim=(1, 2))
+    views = tokens.reshape(batch, count, heads, width // heads).transpose(1, 2)
+    mean_square = views.square().mean(dim=(2, 3), keepdim=True).clamp(min=torch.finfo(tokens.dtype).tiny)
+    logits = views @ views.transpose(2, 3) / (mean_square * (width // heads)**0.5)
+    return torch.softmax(logits, dim=3).mean(dim=(1, 2))
 
 
 def _near_identity(width_in, width_out):

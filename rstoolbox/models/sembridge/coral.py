@@ -11,9 +11,10 @@ def coral_loss(x, y, variant='sound'):
     With ``C`` the covariance (divided by n - 1) and ``S`` the scatter matrix (not divided) of a set:
 
     - ``sound``: ``||C_x - C_y||_F^2 / (4 d^2)``, the form of the Deep CORAL paper;
-    - ``relative``: ``||C_x - C_y||_F^2 / (||C_x||_F^2 + ||C_y||_F^2)``, the denominator taken as a constant: 0 for equal
-      covariances, 1 for covariances of disjoint support, whatever the width and the scale of the features. The value of
-      ``sound`` shrinks with the width and grows with the fourth power of the scale, so that one weight fits one network;
+    - ``relative``: ``||C_x - C_y||_F^2 / (||C_x||_F^2 + ||C_y||_F^2)``, the denominator taken as constant: 0 for
+      equal covariances, 1 for covariances of disjoint support, whatever the width and the scale of the features. The
+      value of ``sound`` shrinks with the width and grows with the fourth power of the scale, so that no weight fits two
+      networks;
     - ``as_released``: ``mean((S_x - S_y)^2) / (4 d)``, which grows with the batch.
 
     Where few samples meet many columns the matrices d x d are never built: ``||C_x - C_y||^2`` follows from products

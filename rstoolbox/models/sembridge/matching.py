@@ -14,8 +14,8 @@ TIE = 1e-12
 def match_by_divergence(student_logits, student_labels, gallery_logits, gallery_labels, tau=3.):
     """Match every student sample to the gallery sample of its class with the smallest divergence (SemBridge's DynM).
 
-    The score is ``KL(softmax(gallery / tau) || softmax(student / tau))``. With the teacher's entropy as one more column it
-    is a single matrix product per class, in float64 and in blocks, so memory does not grow with students x gallery.
+    The score is ``KL(softmax(gallery / tau) || softmax(student / tau))``. With the teacher's entropy as one more column
+    it is a single matrix product per class, in float64 and in blocks, so memory does not grow with students x gallery.
     Of equal scores the lowest gallery index wins.
 
     Args:
@@ -126,7 +126,7 @@ def _smallest_products(operand, rows, read_gallery):
             if has_twins:
                 index = (scores <= (least + TIE * least.abs().clamp(min=1))[:, None]).byte().argmax(dim=1)
             sofar = best[first:first + step]
-            better = least < sofar - TIE * sofar.abs().clamp(min=1) if start else torch.ones_like(least, dtype=torch.bool)
+            better = (least < sofar - TIE * sofar.abs().clamp(min=1)) | sofar.isinf()
             nearest[first:first + step][better] = index[better] + start
             best[first:first + step][better] = least[better]
     return nearest
@@ -153,9 +153,9 @@ def _members_by_class(student_labels, gallery_labels):
             known = 0 <= label < gallery_labels.shape[1]
             rows = np.flatnonzero(gallery_labels[:, label]) if known else np.empty(0, dtype=np.int64)
         if not len(rows):
-            raise ValueError(f'Class {label} has {int((student_labels == label).sum())} student sample(s) but no gallery '
-                             'sample to match them with. Add teacher samples of that class or leave it out of the '
-                             "student's classes.")
+            raise ValueError(f'Class {label} has {int((student_labels == label).sum())} student sample(s) but no '
+                             'gallery sample to match them with. Add teacher samples of that class or leave it out of '
+                             "the student's classes.")
         members[label] = rows
     return student_labels, members
 
@@ -165,7 +165,8 @@ def _labels_as_array(labels):
     if labels.ndim == 1 and labels.size and labels.dtype.kind not in 'iub':
         raise ValueError(f'Labels must be integers, got {labels.dtype}.')
     if labels.ndim not in (1, 2):
-        raise ValueError(f'Labels must be (samples,) indices or (samples, classes) multi-hot, got shape {labels.shape}.')
+        raise ValueError('Labels must be (samples,) indices or (samples, classes) multi-hot, got shape '
+                         f'{labels.shape}.')
     return labels
 
 
@@ -186,5 +187,5 @@ def _read(features, rows, name, device):
     finite = torch.isfinite(block).all(dim=1)
     if not finite.all():
         row = rows[int((~finite).nonzero()[0])]
-        raise ValueError(f'{name} holds NaN or infinity in row {row} ({int((~finite).sum())} such row(s) in this block).')
+        raise ValueError(f'{name} holds NaN or infinity in row {row} ({int((~finite).sum())} such rows in its block).')
     return block

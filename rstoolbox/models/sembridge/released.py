@@ -11,9 +11,9 @@ HEADS = 8
 class ReleasedPlanner(nn.Module):
     """The published planner: tokens of each side reweighted by that side's own attention, then CORAL.
 
-    Its "cross-modal" weights are an outer product averaged over the other side; as attention rows sum to 1, that average
-    carries nothing of the other side but a factor, which the energy scaling then removes. The value rows of ``qkv``
-    are never used. Both are kept, so that published weights load and published numbers come out.
+    Its "cross-modal" weights are an outer product averaged over the other side; as attention rows sum to 1, that
+    average carries nothing of the other side but a factor, which the energy scaling then removes. The value rows of
+    ``qkv`` are never used. Both are kept, so that published weights load and published numbers come out.
 
     Args:
         width (int): Width of the tokens of both sides, a multiple of 8.

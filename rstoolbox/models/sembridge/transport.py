@@ -6,16 +6,16 @@ import torch
 def sinkhorn(cost, a, b, epsilon=0.05, num_iters=100, tol=1e-6):
     """Solve ``min_P <P, cost> - epsilon H(P)`` with row sums ``a`` and column sums ``b`` for every item of a batch.
 
-    Sinkhorn's iterations (Cuturi 2013) on the logarithms of the scalings, so that a small ``epsilon`` neither under- nor
-    overflows in float32. What the iterations leave of the column sums is moved where it is missing (Altschuler et al.
-    2017, algorithm 2), so both marginals are met however early they stop. Autograd runs through all of it.
+    Sinkhorn's iterations (Cuturi 2013) on the logarithms of the scalings, so that a small ``epsilon`` neither under-
+    nor overflows in float32. What the iterations leave of the marginals is moved where it is missing (Altschuler et
+    al. 2017, algorithm 2), so both are met however early they stop. Autograd runs through all of it.
 
     Args:
         cost (Tensor): (B, N, M), finite.
         a (Tensor): (B, N) masses of the rows, not negative.
         b (Tensor): (B, M) masses of the columns, not negative, with the same sum as ``a`` in every item.
-        epsilon (float): Weight of the entropy, in units of the cost, above 0. Towards 0 the plan tends to the exact one,
-            and more iterations are needed.
+        epsilon (float): Weight of the entropy, in units of the cost, above 0. Towards 0 the plan tends to the exact
+            one, and more iterations are needed.
         num_iters (int): The most iterations.
         tol (float): Iterations stop when no column sum of the batch is further off than this.
 
@@ -44,8 +44,9 @@ def sinkhorn(cost, a, b, epsilon=0.05, num_iters=100, tol=1e-6):
 
 
 def _move_excess(plan, a, b):
-    """Scale down the columns that carry too much and spread the mass taken over the columns that lack it."""
+    """Scale down the rows and columns that carry too much and spread the mass taken over those that lack it."""
     tiny = torch.finfo(plan.dtype).tiny
+    plan = plan * (a / plan.sum(dim=2).clamp(min=tiny)).clamp(max=1)[:, :, None]
     plan = plan * (b / plan.sum(dim=1).clamp(min=tiny)).clamp(max=1)[:, None, :]
     missing_in_rows = (a - plan.sum(dim=2)).clamp(min=0)
     missing_in_columns = (b - plan.sum(dim=1)).clamp(min=0)
@@ -70,7 +71,8 @@ def _check(cost, a, b, epsilon, num_iters):
         for name, marginal in (('a', a), ('b', b)):
             if not (marginal >= 0).all():
                 item = int((~(marginal >= 0)).any(dim=1).nonzero()[0])
-                raise ValueError(f'Marginal {name} of item {item} holds a negative or NaN mass: {marginal[item].tolist()}.')
+                raise ValueError(f'Marginal {name} of item {item} holds a negative or NaN mass: '
+                                 f'{marginal[item].tolist()}.')
         total_a, total_b = a.sum(dim=1), b.sum(dim=1)
         apart = (total_a - total_b).abs() > 1e-3 * torch.maximum(total_a, total_b)
         if apart.any() or not (total_a > 0).all():

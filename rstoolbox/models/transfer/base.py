@@ -44,8 +44,7 @@ class TransferLoss(nn.Module):
         The distiller calls it before the optimizer is built. Where nobody did, the first :meth:`forward` does.
 
         Raises:
-            KeyError: If either side lacks an output in ``needs``.
-            ValueError: If the sides disagree in a way the loss cannot bridge.
+            ValueError: If either side lacks an output in ``needs``, or they disagree in a way the loss cannot bridge.
         """
         if self.prepared:
             return
@@ -69,7 +68,7 @@ class TransferLoss(nn.Module):
             Tensor: A scalar, ``loss_weight`` included.
 
         Raises:
-            KeyError: If either side lacks an output in ``needs``.
+            ValueError: If either side lacks an output in ``needs``.
         """
         if not self.prepared:
             self.prepare(student, teacher)
@@ -82,8 +81,8 @@ class TransferLoss(nn.Module):
         for name in self.needs:
             value = outputs.get(name)
             if value is None:
-                raise KeyError(f'{type(self).__name__} needs {name!r} of the {side}, which gives '
-                               f'{", ".join(sorted(outputs)) or "nothing"}')
+                raise ValueError(f'{type(self).__name__} needs {name!r} of the {side}, which gives '
+                                 f'{", ".join(sorted(outputs)) or "nothing"}')
             if name == 'feats':
                 value = [value] if isinstance(value, torch.Tensor) else list(value)
             if side == 'teacher':

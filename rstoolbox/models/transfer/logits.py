@@ -12,7 +12,7 @@ class KD(TransferLoss):
     r"""Knowledge distillation: the student's softened class distribution is drawn to the teacher's.
 
     Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network", 2015:
-    :math:`\tau^2 \, \mathrm{KL}(\mathrm{softmax}(z_t / \tau) \,\|\, \mathrm{softmax}(z_s / \tau))`, mean over the batch.
+    :math:`\tau^2 \, \mathrm{KL}(\mathrm{softmax}(z_t / \tau) \,\|\, \mathrm{softmax}(z_s / \tau))`, mean over batch.
 
     Both sides' logits are read as softmax logits. Those of a multi-label teacher (trained with a sigmoid per class)
     are not, and mean something else here: distil them with a loss that treats classes one by one.

@@ -1,0 +1,61 @@
+"""Loading a classifier's weights, with a message that says what does not fit."""
+
+from .checkpoint import CheckpointError, load_state, weights_of
+from .stem import find_stems
+
+
+def load_classifier(network, path, role='model', classes=None):
+    """Load all weights of a classifier from a checkpoint of its own or of a distiller's training.
+
+    Args:
+        network (SceneClassifier): Where to.
+        path (str | Path): The checkpoint. Of a distiller's, the student is taken.
+        role (str): What messages call it, such as 'teacher'.
+        classes (Sequence[str], optional): The classes wanted. Where the checkpoint says that it was trained on more,
+            the rows of its head are picked by name.
+
+    Raises:
+        CheckpointError: If the checkpoint is of other bands, other classes or another architecture; the message names
+            what differs.
+    """
+    checkpoint = load_state(path)
+    meta = checkpoint.get('meta') or {}
+    saved, own = weights_of(checkpoint), network.state_dict()
+    if any(name.startswith('student.') for name in saved):
+        saved = {name.removeprefix('student.'): value for name, value in saved.items() if name.startswith('student.')}
+    _check_bands(network, saved, own, meta.get('bands'), path, role)
+    if classes is not None and meta.get('classes') and tuple(meta['classes']) != tuple(classes):
+        saved = _pick_classes(saved, meta['classes'], classes, path, role)
+    differing = {name for name in own if name in saved and saved[name].shape != own[name].shape}
+    missing, unexpected = own.keys() - saved.keys(), saved.keys() - own.keys()
+    if differing and all(name.startswith('head.') for name in differing) and not missing and not unexpected:
+        key = max(differing, key=lambda name: own[name].ndim)
+        raise CheckpointError(f"the {role} in '{path}' tells {saved[key].shape[0]} classes apart ('{key}'); the config's "
+                              f'{role} {own[key].shape[0]}')
+    if differing or missing or unexpected:
+        wrong = [f'{len(names)} {text} (first: {min(names)})' for names, text in (
+            (differing, 'of another shape'), (missing, 'missing'), (unexpected, 'that the config has not')) if names]
+        raise CheckpointError(f"'{path}' is not a checkpoint of the config's {role} ({type(network.backbone).__name__}): "
+                              f'weights {", ".join(wrong)}')
+    network.load_state_dict(saved)
+
+
+def _check_bands(network, saved, own, bands, path, role):
+    if bands and tuple(bands) != network.bands:
+        raise CheckpointError(f"the {role} in '{path}' was trained on the bands {', '.join(bands)}; the config's {role} "
+                              f'reads {", ".join(network.bands)}')
+    for name in find_stems(network.backbone):
+        key = f'backbone.{name}.weight'
+        if key in saved and saved[key].ndim == own[key].ndim and saved[key].shape[1] != own[key].shape[1]:
+            raise CheckpointError(f"the {role} in '{path}' reads {saved[key].shape[1]} bands ('{key}'); the config's "
+                                  f'{role} reads {len(network.bands)}: {", ".join(network.bands)}')
+
+
+def _pick_classes(saved, trained, wanted, path, role):
+    absent = [name for name in wanted if name not in trained]
+    if absent:
+        raise CheckpointError(f"the {role} in '{path}' does not know the class '{absent[0]}'; it was trained on "
+                              f'{", ".join(trained)}')
+    rows = [list(trained).index(name) for name in wanted]
+    return {name: value[rows] if name.startswith('head.') and len(value) == len(trained) else value
+            for name, value in saved.items()}

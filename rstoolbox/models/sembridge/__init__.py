@@ -1,0 +1,11 @@
+"""SemBridge: matcher (SSM), gallery, matching (SFM), transport, CORAL and alignment (SKA)."""
+
+from .alignment import SKA
+from .coral import coral_loss
+from .gallery import Gallery, GalleryError, hash_of_weights
+from .matcher import MatcherPreprocessor, SceneMatcher
+from .matching import match_at_random, match_by_divergence, match_by_similarity
+from .transport import sinkhorn
+
+__all__ = ['SKA', 'Gallery', 'GalleryError', 'MatcherPreprocessor', 'SceneMatcher', 'coral_loss', 'hash_of_weights',
+           'match_at_random', 'match_by_divergence', 'match_by_similarity', 'sinkhorn']

@@ -1,0 +1,283 @@
+"""Loading in every format, by band name; units; N-band augmentation."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from rstoolbox.datasets import EUROSAT_FILE_BANDS, SENTINEL2_SURFACE_BANDS, get_sensor
+from rstoolbox.registry import TRANSFORMS
+
+GENERATOR = np.random.default_rng(0)
+
+
+def load(path, **keys):
+    return TRANSFORMS.build(dict(type='LoadRaster'))(dict(img_path=str(path), **keys))
+
+
+def values(shape=(6, 5, 4), dtype=np.uint16):
+    return GENERATOR.integers(1, 200, shape).astype(dtype)
+
+
+def test_geotiff_bands_come_by_description_and_keep_their_place_on_earth(tmp_path, write_tif):
+    image = values()
+    path = write_tif(tmp_path / 'a.tif', image, ('B08', 'B02', 'B04', 'B03'))
+    results = load(path, sensor='sentinel2_l2a', bands=['B02', 'B08'])
+    assert results['bands'] == ['B02', 'B08'] and results['img'].dtype == np.uint16
+    np.testing.assert_array_equal(results['img'], image[:, :, [1, 0]])
+    assert results['crs'].to_epsg() == 32632 and results['geotransform'][2::3] == (500_000., 5_500_000.)
+    assert results['img_shape'] == (6, 5) and results['valid_mask'] is None
+    assert load(path, sensor='sentinel2_l2a')['bands'] == ['B08', 'B02', 'B04', 'B03']
+
+
+def test_eurosat_order_and_sensor_order_give_different_bands(tmp_path, write_tif):
+    image = values((4, 4, 13))
+    path = write_tif(tmp_path / 'a.tif', image)
+    keys = dict(sensor='sentinel2_l1c', bands=['B8A', 'B04'])
+    eurosat = load(path, file_bands=EUROSAT_FILE_BANDS, **keys)['img']
+    np.testing.assert_array_equal(eurosat, image[:, :, [12, 3]])
+    np.testing.assert_array_equal(load(path, **keys)['img'], image[:, :, [8, 3]])
+
+
+def test_real_eurosat_bands_have_the_published_means(shared):
+    files = [sorted(folder.glob('*.tif'))[0] for folder in sorted(shared('data/eurosat_ms').iterdir()) if folder.is_dir()]
+    means = np.mean([load(path, sensor='sentinel2_l1c', file_bands=EUROSAT_FILE_BANDS,
+                          bands=['B10', 'B8A', 'B08'])['img'].mean((0, 1)) for path in files], axis=0)
+    assert means[0] < 30 and 1500 < means[1] < 4000 and 1500 < means[2] < 4000
+
+
+@pytest.mark.parametrize('bands_first', [False, True])
+def test_npy_in_either_layout(tmp_path, bands_first):
+    image = values((6, 5, 10))
+    np.save(tmp_path / 'a.npy', image.transpose(2, 0, 1) if bands_first else image)
+    results = load(tmp_path / 'a.npy', sensor='sentinel2_l2a', file_bands=SENTINEL2_SURFACE_BANDS, bands=['B12', 'B02'])
+    np.testing.assert_array_equal(results['img'], image[:, :, [9, 0]])
+
+
+def test_mat(tmp_path, write_mat):
+    image = values((6, 5, 10), np.float32)
+    path = write_mat(tmp_path / 'a.mat', image)
+    results = load(path, sensor='sentinel2_l2a', file_bands=SENTINEL2_SURFACE_BANDS)
+    np.testing.assert_array_equal(results['img'], image)
+    assert results['bands'] == list(SENTINEL2_SURFACE_BANDS)
+
+
+def test_pictures_are_rgb_whatever_they_hold(tmp_path):
+    colour = values((6, 5, 3), np.uint8)
+    alpha = np.concatenate([colour, values((6, 5, 1), np.uint8)], axis=2)
+    Image.fromarray(colour).save(tmp_path / 'rgb.png')
+    Image.fromarray(alpha).save(tmp_path / 'rgba.png')
+    Image.fromarray(colour[:, :, 0]).save(tmp_path / 'grey.png')
+    Image.fromarray(colour[:, :, 0]).save(tmp_path / 'grey.jpg', quality=100)
+    for name in ('rgb.png', 'rgba.png'):
+        np.testing.assert_array_equal(load(tmp_path / name)['img'], colour)
+    grey = load(tmp_path / 'grey.png')['img']
+    np.testing.assert_array_equal(grey, np.repeat(colour[:, :, :1], 3, axis=2))
+    assert load(tmp_path / 'grey.jpg')['img'].shape == (6, 5, 3)
+    assert load(tmp_path / 'grey.jpg')['bands'] == ['R', 'G', 'B']
+
+
+def test_sixteen_bit_colour_keeps_its_sixteen_bits(tmp_path, write_tif):
+    import cv2
+    image = GENERATOR.integers(0, 65536, (6, 5, 3)).astype(np.uint16)
+    cv2.imwrite(str(tmp_path / 'a.png'), image[:, :, ::-1])
+    write_tif(tmp_path / 'a.tif', image)
+    write_tif(tmp_path / 'alpha.tif', np.concatenate([image, image[:, :, :1]], axis=2))
+    for name, bands in (('a.png', None), ('a.tif', None), ('alpha.tif', ['R', 'G', 'B'])):
+        results = load(tmp_path / name, bands=bands)
+        np.testing.assert_array_equal(results['img'], image)
+        scaled = TRANSFORMS.build(dict(type='ToReflectance'))(results)['img']
+        np.testing.assert_allclose(scaled, image / 65535, atol=1e-6)
+
+
+def test_a_pictures_array_may_be_written_to(tmp_path, write_jpg):
+    load(write_jpg(tmp_path / 'a.jpg', values((6, 5, 3), np.uint8)))['img'][0, 0, 0] = 7
+
+
+def test_unmeasured_pixels_get_the_mean_of_their_band(tmp_path, write_tif):
+    image = np.full((4, 4, 2), 10., np.float32)
+    image[:, :, 1] = 20
+    image[0, 0, 0], image[0, 1, 1], image[3, 3, 0] = np.nan, np.inf, 30
+    results = load(write_tif(tmp_path / 'a.tif', image, ('B02', 'B03')), sensor='sentinel2_l2a')
+    assert np.isfinite(results['img']).all()
+    assert results['img'][0, 0, 0] == pytest.approx((14 * 10 + 30) / 15) and results['img'][0, 1, 1] == 20
+    assert (~results['valid_mask']).sum() == 2 and not results['valid_mask'][0, 0, 0]
+
+
+def test_nodata_of_the_file_and_zero_in_all_bands_are_masked(tmp_path, write_tif):
+    image = values((4, 4, 2)) + 1000
+    image[0, 0] = 0          # empty in all bands
+    image[1, 1, 0] = 0       # dark in one band only: a measurement
+    image[2, 2, 1] = 999
+    path = write_tif(tmp_path / 'a.tif', image.astype(np.uint16), ('B02', 'B03'), nodata=999)
+    mask = load(path, sensor='sentinel2_l2a')['valid_mask']
+    assert not mask[0, 0].any() and mask[1, 1].all() and mask[2, 2].tolist() == [True, False]
+    assert mask.sum() == mask.size - 3
+
+
+def test_a_band_without_any_measurement_becomes_zero(tmp_path, write_tif):
+    image = np.ones((4, 4, 2), np.float32)
+    image[:, :, 1] = np.nan
+    results = load(write_tif(tmp_path / 'a.tif', image, ('B02', 'B03')), sensor='sentinel2_l2a')
+    assert (results['img'][:, :, 1] == 0).all() and results['valid_mask'].sum() == 16
+
+
+@pytest.mark.parametrize('value, dtype, nodata', [(np.nan, np.float32, None), (0, np.uint16, None), (7, np.uint16, 7)])
+def test_an_image_without_a_valid_pixel_is_named(tmp_path, write_tif, value, dtype, nodata):
+    path = write_tif(tmp_path / 'void.tif', np.full((4, 4, 2), value, dtype), ('B02', 'B03'), nodata=nodata)
+    with pytest.raises(ValueError, match='void.tif has no valid pixel'):
+        load(path, sensor='sentinel2_l2a')
+
+
+def test_a_black_picture_is_a_picture(tmp_path, write_jpg):
+    assert load(write_jpg(tmp_path / 'night.jpg', np.zeros((4, 4, 3), np.uint8)))['valid_mask'] is None
+
+
+def test_files_that_are_cut_off_or_no_image_are_named(tmp_path, write_tif, write_jpg, write_mat):
+    good = {'tif': write_tif(tmp_path / 'a.tif', values((64, 64, 4))),
+            'jpg': write_jpg(tmp_path / 'a.jpg', values((64, 64, 3), np.uint8)),
+            'mat': write_mat(tmp_path / 'a.mat', values((64, 64, 4)))}
+    Image.fromarray(values((64, 64, 3), np.uint8)).save(tmp_path / 'a.png')
+    np.save(tmp_path / 'a.npy', values((64, 64, 4)))
+    good.update(png=tmp_path / 'a.png', npy=tmp_path / 'a.npy')
+    for suffix, path in good.items():
+        content = path.read_bytes()
+        for name, damaged in (('cut', content[:len(content) // 2]), ('text', b'<html>404 not found</html>'),
+                              ('empty', b'')):
+            broken = tmp_path / f'{name}.{suffix}'
+            broken.write_bytes(damaged)
+            with pytest.raises(ValueError, match=rf'{name}.{suffix} \([\d,]+ bytes\) cannot be read as a'):
+                load(broken, sensor='rgb' if suffix in ('jpg', 'png') else 'sentinel2_l2a',
+                     file_bands=None if suffix in ('jpg', 'png') else ['B02', 'B03', 'B04', 'B08'])
+        with pytest.raises(FileNotFoundError, match=f'no image at .*gone.{suffix}'):
+            load(tmp_path / f'gone.{suffix}')
+
+
+def test_wrong_band_counts_and_names(tmp_path, write_tif, write_mat):
+    path = write_tif(tmp_path / 'a.tif', values())
+    with pytest.raises(ValueError, match="a.tif has 4 bands, but sensor 'sentinel2_l2a' has 12: .*file_bands"):
+        load(path, sensor='sentinel2_l2a')
+    with pytest.raises(ValueError, match='a.tif has 4 bands, but file_bands names 2: B02, B03'):
+        load(path, sensor='sentinel2_l2a', file_bands=['B02', 'B03'])
+    with pytest.raises(ValueError, match="no band 'B8' in .*a.tif, nearest is 'B08'. Its bands: B02, B03, B04, B08"):
+        load(path, sensor='sentinel2_l2a', file_bands=['B02', 'B03', 'B04', 'B08'], bands=['B8'])
+    with pytest.raises(ValueError, match='a.mat has 9 bands, but file_bands names 2'):
+        load(write_mat(tmp_path / 'a.mat', values((7, 8, 9))), sensor='sentinel2_l2a', file_bands=['B02', 'B03'])
+    with pytest.raises(ValueError, match="no reader for '.gif'"):
+        load(tmp_path / 'a.gif')
+    np.save(tmp_path / 'flat.npy', np.ones(5))
+    with pytest.raises(ValueError, match=r'flat.npy holds an array of shape \(5,\)'):
+        load(tmp_path / 'flat.npy')
+
+
+def test_mat_files_without_a_clear_image(tmp_path):
+    import scipy.io
+    scipy.io.savemat(tmp_path / 'a.mat', dict(one=np.ones((2, 2, 3)), two=np.ones((2, 2, 3))))
+    with pytest.raises(ValueError, match="a.mat has no array 'msi' and 2 three-dimensional arrays.*one, two"):
+        load(tmp_path / 'a.mat')
+
+
+def reflectance(image, sensor='sentinel2_l1c', bands=('B02', 'B03'), **kwargs):
+    results = dict(img=image, sensor=sensor, bands=list(bands), img_path='x.tif')
+    return TRANSFORMS.build(dict(type='ToReflectance', **kwargs))(results)['img']
+
+
+def test_reflectance_by_scale_and_offset_of_the_sensor():
+    image = np.full((2, 2, 2), 10_000, np.uint16)
+    for sensor, expected in (('sentinel2_l1c', 1.), ('landsat8_l1', 0.1), ('landsat9_l2', 0.075)):
+        result = reflectance(image, sensor)
+        assert result.dtype == np.float32
+        np.testing.assert_allclose(result, expected, rtol=1e-5)
+    np.testing.assert_allclose(reflectance(image, offset=-0.1), 0.9, rtol=1e-5)
+    np.testing.assert_allclose(reflectance(np.full((1, 1, 3), 255, np.uint8), 'rgb', 'RGB'), 1)
+
+
+def test_as_released_divides_by_the_images_own_maximum_in_eight_bits():
+    image = np.array([[[100, 400], [-50, 0]]], np.int16)
+    expected = np.floor(np.array([[[0.25, 1], [0, 0]]]) * 255) / 255
+    np.testing.assert_allclose(reflectance(image, variant='as_released'), expected, rtol=1e-6)
+    assert (reflectance(np.zeros((2, 2, 2), np.uint16), variant='as_released') == 0).all()
+
+
+def test_units_cannot_be_confused(tmp_path, write_tif):
+    with pytest.raises(ValueError, match="no variant 'released'"):
+        TRANSFORMS.build(dict(type='ToReflectance', variant='released'))
+    with pytest.raises(ValueError, match="Band 'B10' of sensor 'landsat8_l1' is thermal"):
+        reflectance(np.ones((2, 2, 1), np.uint16), 'landsat8_l1', ['B10'])
+    with pytest.raises(ValueError, match='x.tif holds int16, whose range is not known'):
+        reflectance(np.ones((2, 2, 3), np.int16), 'rgb', 'RGB')
+    results = load(write_tif(tmp_path / 'a.tif', values((4, 4, 3)), ('B02', 'B03', 'B04')), sensor='sentinel2_l2a')
+    with pytest.raises(ValueError, match='put ToReflectance before it'):
+        TRANSFORMS.build(dict(type='PseudoRGB'))(results)
+    twice = TRANSFORMS.build(dict(type='ToReflectance'))
+    with pytest.raises(ValueError, match='stands twice'):
+        twice(twice(results))
+
+
+@pytest.mark.parametrize('sensor', ['sentinel2_l1c', 'landsat8_l2', 'tiangong2_wis'])
+def test_pseudo_rgb_is_red_green_blue_by_name_whatever_the_order(sensor):
+    sensor = get_sensor(sensor)
+    names = list(reversed(sensor.band_names))
+    image = np.stack([np.full((2, 2), sensor.band(name).wavelength, np.float32) for name in names], axis=2)
+    results = TRANSFORMS.build(dict(type='PseudoRGB'))(dict(img=image, bands=names, sensor=sensor.name))
+    assert results['bands'] == ['R', 'G', 'B'] and results['sensor'] == 'rgb'
+    assert results['img'][0, 0].tolist() == sorted(results['img'][0, 0], reverse=True)
+    assert 600 < results['img'][0, 0, 0] < 700
+
+
+def test_pseudo_rgb_can_be_stretched_to_the_brightness_of_a_picture():
+    image = np.array([[[0.15, 0.6, -0.1]]], np.float32)
+    results = dict(img=image, bands=['B04', 'B03', 'B02'], sensor='sentinel2_l2a')
+    np.testing.assert_allclose(TRANSFORMS.build(dict(type='PseudoRGB', white=0.3))(results)['img'], [[[0.5, 1, 0]]])
+    with pytest.raises(ValueError, match='positive reflectance'):
+        TRANSFORMS.build(dict(type='PseudoRGB', white=0))
+
+
+def test_select_bands():
+    results = dict(img=values((2, 2, 3)), bands=['B02', 'B03', 'B04'], img_path='a.tif')
+    chosen = TRANSFORMS.build(dict(type='SelectBands', bands=['B04', 'B02']))(dict(results))
+    np.testing.assert_array_equal(chosen['img'], results['img'][:, :, [2, 0]])
+    with pytest.raises(ValueError, match="no band 'B08' in a.tif, nearest is 'B0[234]'"):
+        TRANSFORMS.build(dict(type='SelectBands', bands=['B08']))(results)
+
+
+@pytest.mark.parametrize('step', [
+    dict(type='RandomRot90'), dict(type='RandomFlip', prob=1.), dict(type='RadiometricJitter'),
+    dict(type='mmpretrain.RandomResizedCrop', scale=12), dict(type='Resize', scale=(12, 12)),
+    dict(type='mmpretrain.RandomCrop', crop_size=12), dict(type='mmpretrain.RandomCrop', crop_size=16, padding=2,
+                                                           padding_mode='reflect')], ids=lambda step: step['type'])
+@pytest.mark.parametrize('num_bands', [1, 3, 13])
+def test_transforms_for_any_number_of_bands(step, num_bands):
+    image = GENERATOR.random((16, 16, num_bands)).astype(np.float32)
+    results = TRANSFORMS.build(step)(dict(img=image.copy(), img_shape=(16, 16)))
+    assert results['img'].dtype == np.float32 and results['img'].reshape(*results['img_shape'], -1).shape[2] == num_bands
+
+
+def test_rotation_moves_pixels_and_keeps_the_mask_with_them():
+    image = np.arange(24.).reshape(2, 4, 3)
+    results = TRANSFORMS.build(dict(type='RandomRot90', prob=1.))(
+        dict(img=image.copy(), img_shape=(2, 4), valid_mask=image > 5))
+    np.testing.assert_array_equal(results['valid_mask'], results['img'] > 5)
+    assert sorted(results['img'].ravel()) == sorted(image.ravel()) and results['img_shape'] == results['img'].shape[:2]
+    still = TRANSFORMS.build(dict(type='RandomRot90', prob=0.))(dict(img=image))
+    np.testing.assert_array_equal(still['img'], image)
+
+
+def test_jitter_of_zero_changes_nothing_and_band_ratios_stay_without_band_gain():
+    image = GENERATOR.random((8, 8, 5)).astype(np.float32)
+    none = dict(type='RadiometricJitter', brightness=0, contrast=0, band_gain=0)
+    np.testing.assert_allclose(TRANSFORMS.build(none)(dict(img=image))['img'], image, rtol=1e-6)
+    only = TRANSFORMS.build({**none, 'brightness': 0.5})(dict(img=image))['img']
+    ratios = only / image
+    assert ratios.std() < 1e-5 and 0.5 <= ratios.mean() <= 1.5
+    with pytest.raises(ValueError, match='put ToReflectance before it'):
+        TRANSFORMS.build(none)(dict(img=image.astype(np.uint16)))
+    with pytest.raises(ValueError, match="'brightness' must be between 0 and 1, got 2"):
+        TRANSFORMS.build({**none, 'brightness': 2})
+
+
+def test_a_packed_image_is_channels_first(tmp_path, write_tif):
+    path = write_tif(tmp_path / 'a.tif', values(), ('B02', 'B03', 'B04', 'B08'))
+    pack = TRANSFORMS.build(dict(type='mmpretrain.PackInputs', meta_keys=('bands',)))
+    packed = pack(load(path, sensor='sentinel2_l2a', gt_label=1))
+    assert packed['inputs'].shape == torch.Size([4, 6, 5]) and packed['data_samples'].bands[3] == 'B08'
