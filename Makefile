@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 CONFIG ?= configs/sembridge/r18_ms2rgb.py
 # On many cores each worker would load torch once more for ever fewer tests.
 PYTEST_ARGS ?= -n auto --maxprocesses 4 --dist worksteal
-PACKAGING := setup.py pyproject.toml requirements/runtime.txt
+PACKAGING := setup.py requirements/runtime.txt
 
 .PHONY: help demo test lint docs setup setup-dev clean
 

@@ -4,7 +4,7 @@ import pytest
 from mmengine.config import Config
 
 from rstoolbox import registry
-from rstoolbox.registry import MODELS, METRICS, Registry, UnknownTypeError, load_plugins
+from rstoolbox.registry import METRICS, MODELS, Registry, UnknownTypeError, load_plugins
 
 
 @pytest.fixture

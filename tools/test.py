@@ -4,15 +4,14 @@ python tools/test.py configs/sembridge/r18_ms2rgb.py work_dirs/r18_ms2rgb/best_s
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 from mmengine.config import DictAction
 
 from rstoolbox.engine.config import ConfigError, default_work_dir, load_config, runner_config
+from rstoolbox.engine.errors import readable_errors
 from rstoolbox.engine.launch import add_launcher, setup_launcher
 from rstoolbox.engine.testing import test
-from rstoolbox.models.checkpoint import CheckpointError
 from rstoolbox.structures import write_json
 
 
@@ -51,7 +50,5 @@ def main():
 
 
 if __name__ == '__main__':
-    try:
+    with readable_errors():
         main()
-    except (ConfigError, CheckpointError) as error:
-        sys.exit(f'error: {error}')

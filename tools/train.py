@@ -6,11 +6,11 @@ python tools/train.py rstoolbox::sembridge/r18_ms2rgb.py --work-dir out --cfg-op
 
 import argparse
 import os
-import sys
 
 from mmengine.config import DictAction
 
 from rstoolbox.engine.config import ConfigError, default_work_dir, load_config
+from rstoolbox.engine.errors import readable_errors
 from rstoolbox.engine.experiment import train
 from rstoolbox.engine.launch import add_launcher, setup_launcher
 
@@ -58,7 +58,5 @@ def use_amp(cfg):
 
 
 if __name__ == '__main__':
-    try:
+    with readable_errors():
         main()
-    except ConfigError as error:
-        sys.exit(f'error: {error}')

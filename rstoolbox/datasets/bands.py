@@ -3,6 +3,8 @@
 import difflib
 from dataclasses import dataclass
 
+from rstoolbox.structures import nearest_band
+
 THERMAL_FROM_NM = 5000.
 
 
@@ -78,9 +80,8 @@ def band_indices(wanted, available, source):
     positions = {name: index for index, name in enumerate(available)}
     for name in wanted:
         if name not in positions:
-            near = difflib.get_close_matches(str(name), available, n=1, cutoff=0.3)
-            raise ValueError(f"There is no band '{name}' in {source}" + (f", nearest is '{near[0]}'" if near else '')
-                             + f'. Its bands: {", ".join(available)}.')
+            raise ValueError(f"There is no band '{name}' in {source}{nearest_band(name, available)}. Its bands: "
+                             f'{", ".join(available)}.')
     return [positions[name] for name in wanted]
 
 

@@ -80,7 +80,7 @@ class Surface:
         self.reflectance += spectrum * (mask * np.maximum(1 + texture, .15)).astype(np.float32)
 
     def shade(self, height, share=.45):
-        """Darken the cells in the shadow of what stands ``height`` metres high (size, size); sun from the south-east."""
+        """Darken the cells in the shadow of what stands ``height`` (size, size) metres high; sun in the south-east."""
         length = int(np.clip(height.max() / np.tan(self.sun_elevation) / CELL, 0, 12))
         tall = height > 0
         shadow = np.zeros_like(tall)

@@ -83,11 +83,11 @@ EUROPE = Region(
         hall=dict(roof_metal=.35, roof_bitumen=.3, concrete=.3, roof_blue=.05)))
 
 ASIA = Region(
-    name='asia', crs='EPSG:32650', origin=(399960.0, 3400020.0), sun_elevation=(30, 68), haze=(.08, .32),
+    name='asia', crs='EPSG:32650', origin=(399960.0, 3400020.0), sun_elevation=(30, 68), haze=(.06, .25),
     parcel=(50, 170), redness=.18,
     covers=dict(
-        crop=dict(crop_young=.25, crop_peak=.25, crop_ripe=.15, paddy=.2, soil_dark=.1, soil_light=.05),
-        meadow=dict(grass_fresh=.6, grass_dry=.25, shrub=.15),
+        crop=dict(crop_young=.2, crop_peak=.2, crop_ripe=.2, paddy=.15, soil_dark=.15, soil_light=.1),
+        meadow=dict(grass_fresh=.65, grass_dry=.2, shrub=.15),
         wood=dict(broadleaf=.6, conifer=.3, shrub=.1),
         lake=dict(deep_water=.4, clear_water=.4, algal_water=.2),
         stream=dict(turbid_water=.65, clear_water=.15, algal_water=.2),
@@ -156,7 +156,7 @@ def sense_rgb(surface, haze, rng):
     """
     image = _through_air(_pool(surface, 2), WAVELENGTHS[list(RGB)], haze, rayleigh=.02)
     image += rng.standard_normal(image.shape, np.float32) * (.002 + .015 * image)
-    image *= np.exp(rng.normal(0, .04, (3, 1, 1)))  # white balance
+    image *= np.exp(rng.normal(0, .03, (3, 1, 1)))  # white balance
     # Archives stretch each picture: partly by itself, partly by a fixed range.
     low, high = np.percentile(image, (1, 99))
     weight = rng.uniform(.45, .95)

@@ -1,7 +1,8 @@
 """The eight kinds of scene of the embedded data set ``mini_s2s``.
 
-Four pairs look alike in red, green and blue and differ in the infrared: Forest and SeaLake (both dark and smooth), AnnualCrop and
-Pasture (green parcels), Highway and River (a grey or brown band through farmland), Industrial and Residential (blocks).
+Four pairs look alike in red, green and blue and differ in the infrared: Forest and SeaLake (both dark and smooth),
+AnnualCrop and Pasture (green parcels), Highway and River (a band through farmland), Industrial and Residential
+(blocks).
 """
 
 import numpy as np
@@ -56,7 +57,6 @@ def highway(surface):
     verge = surface.spectrum(surface.pick('meadow'))
     for _ in range(1 if rng.random() < .7 else 2):
         road = surface.spectrum(surface.pick('road'))
-        # verge and carriageways share one middle line
         _band(surface, verge, road, rng.uniform(3, 6.5), rng.uniform(0, .04), .04)
 
 
@@ -64,7 +64,7 @@ def river(surface):
     _countryside(surface)
     rng = surface.rng
     bank = surface.spectrum(surface.pick('wood') if rng.random() < .75 else surface.pick('meadow'))
-    _band(surface, bank, surface.spectrum(surface.pick('stream')), rng.uniform(7, 20), rng.uniform(.1, .36), .05)
+    _band(surface, bank, surface.spectrum(surface.pick('stream')), rng.uniform(8, 22), rng.uniform(.1, .36), .04)
 
 
 def residential(surface):

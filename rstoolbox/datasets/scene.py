@@ -73,6 +73,8 @@ class SceneDataset(BaseDataset):
         self.sensor = get_sensor(sensor)
         self.file_bands = tuple(file_bands) if file_bands else None
         self._bands = tuple(bands) if bands else self.file_bands
+        if self._bands is None and self.sensor.name == 'rgb':
+            self._bands = self.sensor.band_names
         self.split, self.split_file, self.split_ratio, self.split_seed = split, split_file, split_ratio, split_seed
         self.class_map, self.label_kind, self.label_file = dict(class_map or {}), label_kind, label_file
         self.suffixes = tuple(suffix.lower() for suffix in suffixes or SUFFIXES)

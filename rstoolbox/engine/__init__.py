@@ -2,8 +2,13 @@
 
 from .config import ConfigError, load_config, resolve, runner_config
 from .experiment import Experiment, train
-from .hooks import (PublishBestHook, ReproducibleEpochsHook, ResumableCheckpointHook, StudentFriendlyMatchingHook,
-                    matching_epochs)
+from .hooks import (
+                    PublishBestHook,
+                    ReproducibleEpochsHook,
+                    ResumableCheckpointHook,
+                    StudentFriendlyMatchingHook,
+                    matching_epochs,
+)
 from .runner import Runner
 from .stages import GalleryStage, MatchStage, Stage, TrainStage
 

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 from rstoolbox.models.loading import load_classifier
 from rstoolbox.registry import DATASETS, MODELS
 from rstoolbox.structures import MatchTable, write_json
-from rstoolbox.visualization import (MatchedPair, plot_confusion_matrix, plot_curves, plot_matched_pairs, plot_tsne)
+from rstoolbox.visualization import MatchedPair, plot_confusion_matrix, plot_curves, plot_matched_pairs, plot_tsne
 
 from .testing import METRICS, student_config
 
@@ -36,7 +36,7 @@ def write_report(experiment, results):
         report = result['report']
         plot_confusion_matrix(report['confusion_matrix'], report['classes'], pictures / f'confusion_{name}.png',
                               title=f'{name}, test split')
-    plot_curves({name: sorted(stage.folder.glob('2*/vis_data/scalars.json')) for name, stage in experiment.rows.items()},
+    plot_curves({name: sorted(stage.folder.glob('*/vis_data/scalars.json')) for name, stage in experiment.rows.items()},
                 pictures / 'curves.png', title='Students')
     main = experiment.rows[list(experiment.rows)[-1]]
     dataset = DATASETS.build(main.config().train_dataloader.dataset)

@@ -1,5 +1,6 @@
 """Stages of an experiment: what must be trained or computed before what, each done once and reused."""
 
+import copy
 import hashlib
 import json
 import time
@@ -177,8 +178,11 @@ class GalleryStage(Stage):
     def run(self, resume):
         if not is_main_process():
             return
-        model = MODELS.build(self.model)
-        load_classifier(model, self.checkpoint, 'teacher', classes=self.dataset.metainfo['classes'])
+        classes = self.dataset.metainfo['classes']
+        config = copy.deepcopy(self.model)
+        config['head']['num_classes'] = len(classes)  # a gallery may be of some of the teacher's classes
+        model = MODELS.build(config)
+        load_classifier(model, self.checkpoint, 'teacher', classes=classes)
         key = f'{hash_of_weights(model.state_dict())}-{self.dataset.fingerprint()}'
         with Progress(transient=True) as bar:
             task = bar.add_task('teacher outputs', total=len(self.dataset))

@@ -22,8 +22,8 @@ class SceneMetric(BaseMetric):
 
     ``single``: overall ``accuracy`` and macro ``precision``, ``recall``, ``f1``, where the class of a sample is the one
     of the highest score. ``multi``: ``accuracy`` is subset accuracy (all labels of a sample right), ``precision``,
-    ``recall`` and ``f1`` are macro averages at ``threshold``, and ``mAP`` is the mean average precision over the classes
-    that have a positive sample. The other macro averages are over all classes of the data set; one without a sample
+    ``recall`` and ``f1`` are macro averages at ``threshold``, and ``mAP`` is the mean average precision over the
+    classes that have a positive sample. The other macro averages are over all classes of the data set; one without a sample
     counts as 0 and is named in a warning.
 
     After an evaluation :attr:`report` holds, on the main process, a JSON-able dict: ``task``, ``num_samples``,

@@ -46,7 +46,7 @@ class SceneClassifier(ImageClassifier):
             if tuple(data_preprocessor['bands']) != band_names:
                 raise ValueError(f'the model reads the bands {", ".join(band_names)}, its data_preprocessor '
                                  f'{", ".join(data_preprocessor["bands"])}; give them in one place only')
-            if head is not None and head.get('num_classes'):
+            if isinstance(head, dict) and head.get('num_classes'):
                 data_preprocessor.setdefault('num_classes', head['num_classes'])
         # Parts of parts (the loss of a head, the blocks of a backbone) are mmpretrain's too.
         with DefaultScope.overwrite_default_scope('mmpretrain'):

@@ -2,6 +2,6 @@
 
 from .files import write_json
 from .match_table import MatchTable
-from .statistics import load_statistics
+from .statistics import load_statistics, nearest_band
 
-__all__ = ['MatchTable', 'load_statistics', 'write_json']
+__all__ = ['MatchTable', 'load_statistics', 'nearest_band', 'write_json']

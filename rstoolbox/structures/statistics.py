@@ -27,9 +27,8 @@ def load_statistics(statistics, bands):
     means, stds = [], []
     for band in bands:
         if band not in table:
-            near = difflib.get_close_matches(str(band), table, n=1, cutoff=0.3)
-            raise ValueError(f"{source} hold no band '{band}'" + (f", nearest is '{near[0]}'" if near else '')
-                             + f'. They hold {len(table)} bands: {", ".join(table)}; asked for {len(bands)}: '
+            raise ValueError(f"{source} hold no band '{band}'{nearest_band(band, table)}. They hold {len(table)} bands: "
+                             f'{", ".join(table)}; asked for {len(bands)}: '
                              f'{", ".join(bands)}. Compute them again for these bands with '
                              'tools/dataset_converters/compute_statistics.py.')
         mean, std = (_value(table[band], key, band, source) for key in ('mean', 'std'))
@@ -39,6 +38,13 @@ def load_statistics(statistics, bands):
         means.append(mean)
         stds.append(std)
     return means, stds
+
+
+def nearest_band(name, available):
+    """Return ", nearest is '...'" for an unknown band name, '' if none is near. 'B2' is nearest to 'B02', not 'B12'."""
+    plain = {band.replace('0', ''): band for band in reversed(list(available))}
+    near = difflib.get_close_matches(str(name).upper().replace('0', ''), plain, n=1, cutoff=0.3)
+    return f", nearest is '{plain[near[0]]}'" if near else ''
 
 
 def _read(statistics):

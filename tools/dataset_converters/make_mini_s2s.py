@@ -27,9 +27,9 @@ def main():
     root = Path(args.out).absolute()
     size = sum(path.stat().st_size for path in root.rglob('*') if path.is_file())
     print(f'{root}: {info["num_images"]} images, {size / 2 ** 20:.1f} MiB, in {time.perf_counter() - start:.1f} s')
-    print(f'  MS   {info["regions"]["MS"]:7}  {len(info["classes"])} classes x {info["images_per_class"]}  '
-          f'64 x 64 uint16 GeoTIFF, bands {" ".join(info["bands"])}')
-    print(f'  RGB  {info["regions"]["RGB"]:7}  {len(info["classes"])} classes x {info["images_per_class"]}  64 x 64 JPEG')
+    for folder, kind in (('MS', f'GeoTIFF, uint16, bands {" ".join(info["bands"])}'), ('RGB', 'JPEG')):
+        print(f'  {folder:4} region {info["regions"][folder]:7} {len(info["classes"])} classes x '
+              f'{info["images_per_class"]} images of 64 x 64, {kind}')
     print(f'  classes: {", ".join(info["classes"])}')
     print(f'  seed {info["seed"]}, version {info["version"]}, md5 {info["md5"]}')
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from rstoolbox.registry import DATASETS, METRICS, TRANSFER_LOSSES, load_plugins
 
 

@@ -75,8 +75,6 @@ class LoadRaster(BaseTransform):
 
 def read_band_names(path, sensor):
     """Return the band names of one image in its order, as :class:`LoadRaster` would take them."""
-    if sensor.name == 'rgb':
-        return sensor.band_names
     found = []
 
     def choose(count, descriptions):

@@ -1,7 +1,9 @@
-"""Hooks of the training loop."""
+"""Hooks of the training and test loops."""
 
 from .checkpoint import PublishBestHook, ResumableCheckpointHook
 from .reproducible_epochs import ReproducibleEpochsHook
+from .show_predictions import ShowPredictionsHook
 from .student_friendly_matching import StudentFriendlyMatchingHook, matching_epochs
 
-__all__ = ['PublishBestHook', 'ReproducibleEpochsHook', 'ResumableCheckpointHook', 'StudentFriendlyMatchingHook', 'matching_epochs']
+__all__ = ['PublishBestHook', 'ReproducibleEpochsHook', 'ResumableCheckpointHook', 'ShowPredictionsHook',
+           'StudentFriendlyMatchingHook', 'matching_epochs']

@@ -90,7 +90,7 @@ class GalleryWriter:
             self._open(name)
 
     def _open(self, name):
-        file = open(self._path(name), 'r+b', buffering=0)
+        file = open(self._path(name), 'r+b', buffering=0)  # noqa: SIM115, closed by __exit__
         npy.read_magic(file)
         npy.read_array_header_1_0(file)
         end = file.tell() + 4 * self.done * int(np.prod(self.shapes[name]))

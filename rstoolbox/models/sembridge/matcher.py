@@ -84,7 +84,7 @@ class SceneMatcher(BaseModel):
     @property
     def scale(self):
         """What similarities are multiplied by: one over the temperature, 100 at the most."""
-        return self.log_scale.exp().clamp(max=MAX_SCALE)
+        return self.log_scale.clamp(max=math.log(MAX_SCALE)).exp()
 
     def _loss(self, ms, rgb, inputs, data_samples):
         # As in CLIP the parameter itself is held back, or it would have no gradient to come back with.

@@ -1,0 +1,62 @@
+# EU: EuroSAT's Sentinel-2 patches teach a student of EuroSAT's RGB pictures of other places, ten classes.
+# data_root holds eurosat_ms/<class>/*.tif and eurosat_rgb/rgb_only/<class>/*.jpg.
+data_root = 'data'
+image_size = 64
+num_classes = dict(teacher=10, student=10)
+ms_bands = ('B02', 'B03', 'B04', 'B05', 'B06', 'B07', 'B08', 'B8A', 'B11', 'B12')
+rgb_bands = ('R', 'G', 'B')
+split_files = dict(
+    ms='{{fileDirname}}/splits/eurosat_ms.json',  # by 100-km UTM cell, 60/20/20 %
+    rgb='{{fileDirname}}/splits/eurosat_rgb.json')  # 20/30/50 %: 30 labelled images a class to learn from
+statistics = dict(
+    ms='{{fileDirname}}/statistics/eurosat_ms.json',
+    rgb='{{fileDirname}}/statistics/eurosat_rgb.json')
+
+pack = dict(type='mmpretrain.PackInputs', meta_keys=('sample_id', 'img_path', 'img_shape', 'bands'))
+plain_pipeline = [dict(type='LoadRaster'), dict(type='ToReflectance'), '${pack}']
+train_pipeline = [
+    dict(type='LoadRaster'),
+    dict(type='ToReflectance'),
+    dict(type='RandomFlip', prob=0.5, direction='horizontal'),
+    dict(type='RandomRot90'),
+    dict(type='RadiometricJitter', brightness=0.2, contrast=0.2, band_gain=0.05),
+    '${pack}',
+]
+rgb_plain_pipeline = '${plain_pipeline}'
+rgb_train_pipeline = '${train_pipeline}'
+matcher_pipeline = [
+    dict(type='LoadRaster'),
+    dict(type='ToReflectance'),
+    dict(type='RandomFlip', prob=0.5, direction='horizontal'),
+    dict(type='RandomRot90'),
+    dict(type='PackMatcherInputs', white=0.275),  # the JPEGs of EuroSAT show a reflectance of 0.275 as white
+]
+
+
+def _ms(split, pipeline):
+    return dict(
+        type='S2S_EU', data_root='${data_root}/eurosat_ms', modality='ms', data_prefix='', split=split,
+        split_file='${split_files.ms}', pipeline=pipeline, seed='${randomness.seed}')
+
+
+def _rgb(split, pipeline):
+    return dict(
+        type='S2S_EU', data_root='${data_root}/eurosat_rgb', data_prefix='rgb_only', split=split,
+        split_file='${split_files.rgb}', pipeline=pipeline, seed='${randomness.seed}')
+
+
+ms_data = dict(
+    train=_ms('train', '${train_pipeline}'),
+    val=_ms('val', '${plain_pipeline}'),
+    test=_ms('test', '${plain_pipeline}'),
+    gallery=_ms('train', '${plain_pipeline}'))
+rgb_data = dict(
+    train=_rgb('train', '${rgb_train_pipeline}'),
+    val=_rgb('val', '${rgb_plain_pipeline}'),
+    test=_rgb('test', '${rgb_plain_pipeline}'),
+    match=_rgb('train', '${rgb_plain_pipeline}'))
+matcher_data = dict(train=_ms('train', '${matcher_pipeline}'), val=_ms('val', '${matcher_pipeline}'))
+
+val_dataset = '${rgb_data.val}'
+test_dataset = '${rgb_data.test}'
+evaluator = dict(type='SceneMetric')

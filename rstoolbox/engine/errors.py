@@ -1,0 +1,30 @@
+"""How a command ends when it was given something wrong."""
+
+import os
+import sys
+import traceback
+from contextlib import contextmanager
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parents[1]
+
+
+@contextmanager
+def readable_errors():
+    """End the command with one message where the toolbox itself found something wrong with what it was given.
+
+    Those errors say what to do, and a traceback would bury that. All others keep theirs.
+    """
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, OSError, ArithmeticError) as error:
+        text = str(error)
+        if 'Original Traceback' in text:  # from a worker of a data loader, as text
+            ours = f'{PACKAGE}{os.sep}' in text.rsplit('  File "', 1)[-1]
+            text = text.rstrip().rsplit('\n', 1)[-1].partition(': ')[2]
+        else:
+            innermost = traceback.extract_tb(error.__traceback__)[-1].filename
+            ours = PACKAGE in Path(innermost).resolve().parents
+        if not ours:
+            raise
+        sys.exit(f'error: {text}')

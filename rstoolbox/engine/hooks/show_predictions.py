@@ -1,0 +1,29 @@
+"""Pictures of what a model predicts."""
+
+from pathlib import Path
+
+from mmengine.hooks import Hook
+
+from rstoolbox.registry import HOOKS
+from rstoolbox.visualization import draw_prediction
+
+
+@HOOKS.register_module()
+class ShowPredictionsHook(Hook):
+    """Draws every tested image with its true and its predicted class.
+
+    Args:
+        folder (str): Pictures go to ``<folder>/<sample id>.png``.
+    """
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+
+    def after_test_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        classes = runner.test_dataloader.dataset.metainfo['classes']
+        for image, sample in zip(data_batch['inputs'], outputs, strict=True):
+            truth, prediction = (', '.join(classes[index] for index in label.tolist())
+                                 for label in (sample.gt_label, sample.pred_label))
+            score = sample.pred_score[sample.pred_label].min().item() if len(sample.pred_label) else 0.
+            draw_prediction(image.permute(1, 2, 0).numpy(), sample.bands, truth, prediction, score,
+                            (self.folder / sample.sample_id).with_suffix('.png'))

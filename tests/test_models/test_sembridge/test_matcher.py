@@ -1,0 +1,153 @@
+"""The matcher: its loss, what it learns, its modes, two ranks, bad configs."""
+
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from mmpretrain.structures import DataSample
+
+import rstoolbox
+from rstoolbox.evaluation import MatcherMetric
+from rstoolbox.models.sembridge.matcher import SceneMatcher, info_nce
+from rstoolbox.registry import MODELS
+
+RGB = ('R', 'G', 'B')
+MS = ('B02', 'B03', 'B04', 'B08')
+
+
+def encoder(bands, mean=0.5, neck=True):
+    return dict(type='SceneClassifier', bands=bands,
+                backbone=dict(type='ResNet', depth=18, stem_channels=8, base_channels=8),
+                neck=dict(type='GlobalAveragePooling') if neck else None,
+                data_preprocessor=dict(statistics={band: dict(mean=mean, std=0.25) for band in bands}))
+
+
+@pytest.fixture
+def matcher():
+    torch.manual_seed(0)
+    model = MODELS.build(dict(type='SceneMatcher', ms_encoder=encoder(MS), rgb_encoder=encoder(RGB), embedding_dim=16))
+    model.init_weights()
+    return model
+
+
+def batch(size=8, seed=0):
+    """Scenes of few colours, so that a small network soon tells them apart."""
+    random = torch.Generator().manual_seed(seed)
+    ms = torch.rand(size, 4, 1, 1, generator=random).expand(size, 4, 32, 32)
+    ms = ms + 0.05 * torch.rand(size, 4, 32, 32, generator=random)
+    return dict(inputs=dict(ms=list(ms), rgb=list(ms[:, [2, 1, 0]])), data_samples=[DataSample() for _ in range(size)])
+
+
+def test_info_nce_is_the_mean_of_both_directions():
+    ms, rgb = (F.normalize(torch.randn(5, 8), dim=1) for _ in range(2))
+    similarity = 14 * ms @ rgb.T
+    rows = -similarity.log_softmax(1).diagonal()
+    columns = -similarity.log_softmax(0).diagonal()
+    assert torch.allclose(info_nce(ms, rgb, 14), (rows + columns) / 2, atol=1e-5)
+
+
+def test_it_learns_to_bring_both_views_together(matcher):
+    optimizer = torch.optim.Adam(matcher.parameters(), 3e-3)
+    losses = []
+    for _ in range(30):
+        data = matcher.data_preprocessor(batch(), True)
+        loss = matcher(**data, mode='loss')['loss']
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.5 * losses[0]
+    assert matcher.log_scale.item() != pytest.approx(-math.log(0.07))
+
+
+def test_predict_gives_the_loss_that_the_metric_averages(matcher):
+    matcher.eval()
+    metric = MatcherMetric()
+    with torch.no_grad():
+        expected = [matcher(**matcher.data_preprocessor(batch(size, size)), mode='loss')['loss'].item()
+                    for size in (8, 4)]
+        for size in (8, 4):
+            samples = matcher.val_step(batch(size, size))
+            metric.process(None, [sample.to_dict() for sample in samples])
+    found = metric.evaluate(12)
+    assert found['loss'] == pytest.approx((8 * expected[0] + 4 * expected[1]) / 12, rel=1e-4)
+    assert 0 <= found['recall_ms_to_rgb'] <= 100
+
+
+def test_recall_counts_the_nearest_of_the_whole_split():
+    metric = MatcherMetric()
+    eye = torch.eye(4)
+    for row, other in enumerate([0, 1, 3, 3]):
+        metric.process(None, [dict(matcher_loss=1., ms_embedding=eye[row], rgb_embedding=eye[other] + 0.01 * row)])
+    found = metric.evaluate(4)
+    assert found['recall_ms_to_rgb'] == 75.
+    with pytest.raises(ValueError, match='scores a SceneMatcher'):
+        metric.process(None, [dict(pred_label=1)])
+
+
+def test_embeddings_are_normalised_and_of_raw_images(matcher):
+    matcher.eval()
+    data = batch()
+    with torch.no_grad():
+        ms, rgb = matcher(matcher.data_preprocessor(data)['inputs'])
+        assert torch.allclose(matcher.embed_ms(data['inputs']['ms']), ms, atol=1e-6)
+        assert torch.allclose(matcher.embed_rgb(torch.stack(data['inputs']['rgb'])), rgb, atol=1e-6)
+    assert torch.allclose(ms.norm(dim=1), torch.ones(8))
+
+
+def test_the_scale_is_held_at_100_and_comes_back(matcher):
+    with torch.no_grad():
+        matcher.log_scale.fill_(9.)
+    loss = matcher(**matcher.data_preprocessor(batch(seed=2)), mode='loss')['loss']
+    assert matcher.scale.item() == pytest.approx(100, rel=1e-4)
+    loss.backward()
+    assert matcher.log_scale.grad != 0
+
+
+def test_it_starts_from_its_own_checkpoint(matcher):
+    other = SceneMatcher(encoder(MS), encoder(RGB), embedding_dim=16)
+    other.load_state_dict(matcher.state_dict())
+    assert torch.equal(other.eval().embed_ms(batch()['inputs']['ms']), matcher.eval().embed_ms(batch()['inputs']['ms']))
+
+
+def test_bad_configs_and_batches_are_named(matcher):
+    with pytest.raises(ValueError, match='rgb_encoder must end in one feature'):
+        SceneMatcher(encoder(MS), encoder(RGB, neck=False))
+    with pytest.raises(ValueError, match='temperature must be at least'):
+        SceneMatcher(encoder(MS), encoder(RGB), temperature=0.)
+    with pytest.raises(ValueError, match='PackMatcherInputs'):
+        matcher.data_preprocessor(dict(inputs=[torch.zeros(4, 8, 8)]))
+
+
+RANK = """
+import sys
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from rstoolbox.models.sembridge.matcher import _of_all_ranks, info_nce
+
+rank, folder = int(sys.argv[1]), sys.argv[2]
+dist.init_process_group('gloo', init_method=f'file://{folder}/store', rank=rank, world_size=2)
+weight = torch.arange(6.).reshape(2, 3).requires_grad_()
+images = torch.randn(4, 2, 2, generator=torch.Generator().manual_seed(0))[2 * rank:2 * rank + 2]
+info_nce(*(_of_all_ranks(F.normalize(images[:, view] @ weight, dim=1)) for view in range(2)), 5.).mean().backward()
+dist.all_reduce(weight.grad)
+torch.save(weight.grad / 2, f'{folder}/{rank}.pt')
+"""
+
+
+def test_two_ranks_give_the_gradient_of_one(tmp_path):
+    environment = {**os.environ, 'PYTHONPATH': str(Path(rstoolbox.__file__).parents[1])}
+    ranks = [subprocess.Popen([sys.executable, '-c', RANK, str(rank), str(tmp_path)], env=environment)
+             for rank in range(2)]
+    assert [rank.wait() for rank in ranks] == [0, 0]
+    weight = torch.arange(6.).reshape(2, 3).requires_grad_()
+    images = torch.randn(4, 2, 2, generator=torch.Generator().manual_seed(0))
+    info_nce(*(F.normalize(images[:, view] @ weight, dim=1) for view in range(2)), 5.).mean().backward()
+    for rank in range(2):
+        assert torch.allclose(torch.load(tmp_path / f'{rank}.pt'), weight.grad, atol=1e-6)
