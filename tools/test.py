@@ -7,6 +7,7 @@ import argparse
 from pathlib import Path
 
 from mmengine.config import DictAction
+from mmengine.dist import is_main_process
 
 from rstoolbox.engine.config import ConfigError, default_work_dir, load_config, runner_config
 from rstoolbox.engine.errors import readable_errors
@@ -45,7 +46,7 @@ def main():
     if args.show_dir:
         config.default_hooks.show = dict(type='ShowPredictionsHook', folder=args.show_dir)
     metrics, report = test(config, args.checkpoint)
-    if args.out:
+    if args.out and is_main_process():
         write_json(dict(report, metrics=metrics), args.out)
 
 

@@ -1,7 +1,6 @@
 """Data sets and transforms."""
 
-from .bands import (EUROSAT_FILE_BANDS, SENTINEL2_SURFACE_BANDS, Band, Sensor, band_indices, get_sensor,
-                    register_sensor)
+from .bands import EUROSAT_FILE_BANDS, SENTINEL2_SURFACE_BANDS, Band, Sensor, band_indices, get_sensor, register_sensor
 from .mini_s2s import MiniS2S
 from .s2s import M2S_GL, S2S_CN, S2S_EU
 from .scene import SceneDataset

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import shutil
 import tempfile
 import zlib
 from pathlib import Path
@@ -21,7 +20,7 @@ from .mini_s2s_physics import BANDS, REGIONS, RGB, sense_multispectral, sense_rg
 from .mini_s2s_scenes import SCENES, draw_scene
 from .scene import SceneDataset
 
-VERSION = 1  # of the generator: a folder written by another one is made anew
+VERSION = 2  # of the generator: a folder written by another one is made anew
 MODALITIES = dict(ms=('MS', 'europe'), rgb=('RGB', 'asia'))
 CLASSES = tuple(SCENES)
 
@@ -90,15 +89,12 @@ def make_mini_s2s(out, seed=0, images_per_class=64, force=False):
         _refuse_foreign(out)
         print_log(f'Making the embedded data set mini_s2s in {out} (seed {seed}, {images_per_class} images per class '
                   'and modality), once.', 'current')
-        staging = Path(tempfile.mkdtemp(prefix=f'.{out.name}.', dir=out.parent))
-        try:
-            info = _write_all(staging, wanted)
-            os.chmod(staging, 0o755)
+        with tempfile.TemporaryDirectory(prefix=f'.{out.name}.', dir=out.parent) as staging:
+            info = _write_all(Path(staging, 'new'), wanted)
             if out.exists():
-                shutil.rmtree(out)
-            os.replace(staging, out)
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
+                # Moved aside rather than deleted first: the folder is missing for an instant only.
+                os.replace(out, Path(staging, 'old'))
+            os.replace(Path(staging, 'new'), out)
     return info
 
 

@@ -90,7 +90,7 @@ ASIA = Region(
         meadow=dict(grass_fresh=.65, grass_dry=.2, shrub=.15),
         wood=dict(broadleaf=.6, conifer=.3, shrub=.1),
         lake=dict(deep_water=.4, clear_water=.4, algal_water=.2),
-        stream=dict(turbid_water=.65, clear_water=.15, algal_water=.2),
+        stream=dict(turbid_water=.65, clear_water=.25, algal_water=.1),
         road=dict(asphalt=.5, concrete=.5),
         house=dict(roof_tile=.35, roof_bitumen=.35, concrete=.2, roof_blue=.1),
         hall=dict(roof_metal=.3, roof_bitumen=.2, concrete=.25, roof_blue=.25)))

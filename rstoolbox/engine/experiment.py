@@ -41,13 +41,10 @@ class Experiment:
         Returns:
             dict[str, dict[str, float]]: For each row accuracy, precision, recall and F1 on the test split, in percent.
         """
-        names = list(self.cfg.get('stages', {}))
+        self.prepare()
         rows = [*self.cfg.get('rows', {}), self.cfg.get('row', 'student')]
-        for number, name in enumerate(names, 1):
-            print_log(f'Stage {number} of {len(names) + len(rows)}: {name}', logger='current')
-            self._ensure(name, build_stage(name, self.cfg, root=self.root, upstream=self.upstream))
-        for number, name in enumerate(rows, len(names) + 1):
-            print_log(f'Stage {number} of {len(names) + len(rows)}: student "{name}"', logger='current')
+        for number, name in enumerate(rows, 1):
+            print_log(f'Student {number} of {len(rows)}: {name}', logger='current')
             main = name == rows[-1]
             self.rows[name] = TrainStage(
                 settings={} if main else dict(self.cfg.rows[name]), name=name, cfg=self.cfg, root=None,
@@ -55,11 +52,14 @@ class Experiment:
             self.rows[name].ensure(self.resume)
         return self._report()
 
-    def _ensure(self, name, stage):
-        self.stages[name] = stage
-        artifact = str(stage.ensure(self.resume))
-        self.cfg.artifacts[name] = artifact
-        self.upstream[artifact] = stage.fingerprint
+    def prepare(self):
+        """Run the stages alone; ``cfg.artifacts`` then names their results."""
+        names = list(self.cfg.get('stages', {}))
+        for number, name in enumerate(names, 1):
+            print_log(f'Stage {number} of {len(names)}: {name}', logger='current')
+            stage = self.stages[name] = build_stage(name, self.cfg, root=self.root, upstream=self.upstream)
+            self.cfg.artifacts[name] = str(stage.ensure(self.resume))
+            self.upstream[str(stage.artifact)] = stage.fingerprint
 
     def _report(self):
         tested = {name: stage for name, stage in self.stages.items()

@@ -34,5 +34,8 @@ def setup_launcher(launcher):
                 os.environ.setdefault('RANK', os.environ['SLURM_PROCID'])
                 os.environ.setdefault('WORLD_SIZE', os.environ['SLURM_NTASKS'])
             torch.distributed.init_process_group(backend='gloo')
-    # mmengine's own default names a GPU for each process, which a CPU model must not have.
-    return dict(launcher=launcher) if gpu else dict(launcher=launcher, model_wrapper_cfg=dict(type='MMDistributedDataParallel'))
+    if gpu:
+        return dict(launcher=launcher)
+    # mmengine's own default names a GPU for each process, which a model on the CPU must not have.
+    wrapper = dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False)
+    return dict(launcher=launcher, model_wrapper_cfg=wrapper)

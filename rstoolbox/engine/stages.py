@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config
-from mmengine.dataset import DefaultSampler, pseudo_collate
+from mmengine.dataset import pseudo_collate
 from mmengine.device import get_device
 from mmengine.dist import barrier, is_main_process
 from mmengine.logging import print_log
@@ -247,7 +247,7 @@ def _embed(function, dataset, batch_size):
 
 
 def _loader(dataset, batch_size):
-    return DataLoader(dataset, batch_size, sampler=DefaultSampler(dataset, shuffle=False), collate_fn=pseudo_collate)
+    return DataLoader(dataset, batch_size, collate_fn=pseudo_collate)
 
 
 def _strip(tree):

@@ -36,13 +36,14 @@ def test(config, checkpoint):
         checkpoint (str | Path): Published weights, or a checkpoint of the distiller's training.
 
     Returns:
-        tuple[dict, dict]: Metrics, and the full report of the first metric (per class, confusion matrix).
+        tuple[dict, dict]: Metrics, and the full report of the first metric (per class, confusion matrix); the report is
+        empty on all but the main process.
     """
     runner = Runner.from_cfg(student_config(config))
     load_classifier(runner.model.module if runner.distributed else runner.model, checkpoint, 'model')
     runner._has_loaded = True
     metrics = runner.test()
-    return metrics, getattr(runner.test_evaluator.metrics[0], 'report', {})
+    return metrics, getattr(runner.test_evaluator.metrics[0], 'report', None) or {}
 
 
 def test_once(stage):

@@ -21,6 +21,8 @@ class MatcherMetric(BaseMetric):
         prefix (str, optional): In front of the names.
     """
 
+    default_prefix = ''  # None would have mmengine warn at every start
+
     def __init__(self, collect_device='cpu', prefix=None):
         super().__init__(collect_device=collect_device, prefix=prefix)
 

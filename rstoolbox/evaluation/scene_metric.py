@@ -23,8 +23,8 @@ class SceneMetric(BaseMetric):
     ``single``: overall ``accuracy`` and macro ``precision``, ``recall``, ``f1``, where the class of a sample is the one
     of the highest score. ``multi``: ``accuracy`` is subset accuracy (all labels of a sample right), ``precision``,
     ``recall`` and ``f1`` are macro averages at ``threshold``, and ``mAP`` is the mean average precision over the
-    classes that have a positive sample. The other macro averages are over all classes of the data set; one without a sample
-    counts as 0 and is named in a warning.
+    classes that have a positive sample. The other macro averages are over all classes of the data set; one without a
+    sample counts as 0 and is named in a warning.
 
     After an evaluation :attr:`report` holds, on the main process, a JSON-able dict: ``task``, ``num_samples``,
     ``classes``, ``metrics``, ``per_class`` (class name -> precision, recall, f1, support and, for ``multi``, AP) and
@@ -42,6 +42,8 @@ class SceneMetric(BaseMetric):
         ValueError: If a score is not finite, has another number of classes than the data set, is no probability
             ('multi'), or a label is missing or out of range; with the sample's id.
     """
+
+    default_prefix = ''  # None would have mmengine warn at every start
 
     def __init__(self, task='single', classes=None, threshold=0.5, log_table=True, collect_device='cpu', prefix=None):
         super().__init__(collect_device=collect_device, prefix=prefix)

@@ -2,8 +2,15 @@
 
 import pytest
 
-from rstoolbox.datasets import (EUROSAT_FILE_BANDS, SENTINEL2_SURFACE_BANDS, Band, Sensor, band_indices, get_sensor,
-                                register_sensor)
+from rstoolbox.datasets import (
+    EUROSAT_FILE_BANDS,
+    SENTINEL2_SURFACE_BANDS,
+    Band,
+    Sensor,
+    band_indices,
+    get_sensor,
+    register_sensor,
+)
 
 SENSORS = {'sentinel2_l1c': 13, 'sentinel2_l2a': 12, 'landsat8_l1': 11, 'landsat8_l2': 7, 'landsat9_l1': 11,
            'landsat9_l2': 7, 'tiangong2_wis': 14, 'rgb': 3}

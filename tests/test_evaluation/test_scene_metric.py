@@ -8,8 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmengine.evaluator import Evaluator
 from mmpretrain.structures import DataSample
-from sklearn.metrics import (accuracy_score, average_precision_score, confusion_matrix, f1_score, precision_score,
-                             recall_score)
+from sklearn.metrics import (
+    accuracy_score,
+    average_precision_score,
+    confusion_matrix,
+    f1_score,
+    precision_score,
+    recall_score,
+)
 
 from rstoolbox.evaluation import SceneMetric, format_report
 from rstoolbox.registry import METRICS

@@ -2,9 +2,9 @@
 
     python tools/benchmarks/loading.py configs/sembridge/r18_ms2rgb.py --json
 
-The student of the config is trained alone, which is the least work per batch that its loader has to keep up with: whatever
-a transfer method adds makes the share smaller. Where the config needs a match that is not there, one is drawn at random.
-The first epoch, in which workers start and files come into the cache, is reported apart.
+The student of the config is trained alone, which is the least work per batch that its loader has to keep up with:
+whatever a transfer method adds makes the share smaller. Where the config needs a match that is not there, one is drawn
+at random. The first epoch, in which workers start and files come into the cache, is reported apart.
 """
 
 import argparse
@@ -14,13 +14,12 @@ import time
 
 import torch
 from mmengine.config import DictAction
-from mmengine.dataset import pseudo_collate
 from mmengine.logging import MMLogger
 from mmengine.optim import build_optim_wrapper
 
 from rstoolbox.engine.config import load_config, resolve
 from rstoolbox.engine.runner import Runner
-from rstoolbox.registry import MODELS
+from rstoolbox.registry import DATASETS, MODELS
 
 
 def main():
@@ -70,8 +69,7 @@ def build_loader(cfg):
     loader = cfg.train_dataloader
     if loader.dataset.type == 'UnpairedSceneDataset' and loader.dataset.get('match_table') is None:
         loader.dataset.match = 'random'
-    loader.setdefault('collate_fn', pseudo_collate)
-    return Runner.build_dataloader(loader, seed=0)
+    return Runner.build_dataloader(dict(loader, dataset=DATASETS.build(loader.dataset)), seed=0)
 
 
 def train_epoch(student, wrapper, loader, epoch):

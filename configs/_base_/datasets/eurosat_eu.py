@@ -24,12 +24,14 @@ train_pipeline = [
 ]
 rgb_plain_pipeline = '${plain_pipeline}'
 rgb_train_pipeline = '${train_pipeline}'
+pack_matcher = dict(type='PackMatcherInputs', white=0.275)  # the JPEGs of EuroSAT show a reflectance of 0.275 as white
+matcher_plain_pipeline = [dict(type='LoadRaster'), dict(type='ToReflectance'), '${pack_matcher}']
 matcher_pipeline = [
     dict(type='LoadRaster'),
     dict(type='ToReflectance'),
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(type='RandomRot90'),
-    dict(type='PackMatcherInputs', white=0.275),  # the JPEGs of EuroSAT show a reflectance of 0.275 as white
+    '${pack_matcher}',
 ]
 
 
@@ -55,7 +57,7 @@ rgb_data = dict(
     val=_rgb('val', '${rgb_plain_pipeline}'),
     test=_rgb('test', '${rgb_plain_pipeline}'),
     match=_rgb('train', '${rgb_plain_pipeline}'))
-matcher_data = dict(train=_ms('train', '${matcher_pipeline}'), val=_ms('val', '${matcher_pipeline}'))
+matcher_data = dict(train=_ms('train', '${matcher_pipeline}'), val=_ms('val', '${matcher_plain_pipeline}'))
 
 val_dataset = '${rgb_data.val}'
 test_dataset = '${rgb_data.test}'

@@ -5,14 +5,10 @@ image_size = 64
 num_classes = dict(teacher=8, student=8)
 ms_bands = ('B02', 'B03', 'B04', 'B05', 'B06', 'B07', 'B08', 'B8A', 'B11', 'B12')
 rgb_bands = ('R', 'G', 'B')
-# From the training splits: python tools/dataset_converters/compute_statistics.py configs/sembridge/r18_ms2rgb.py
+# tools/dataset_converters/compute_statistics.py configs/sembridge/r18_ms2rgb.py --key ms_data.train (rgb_data.train)
 statistics = dict(
-    ms=dict(
-        B02=dict(mean=0.0562, std=0.0419), B03=dict(mean=0.0819, std=0.0452), B04=dict(mean=0.0751, std=0.0595),
-        B05=dict(mean=0.1108, std=0.0569), B06=dict(mean=0.2049, std=0.1033), B07=dict(mean=0.2448, std=0.1339),
-        B08=dict(mean=0.2646, std=0.1484), B8A=dict(mean=0.2768, std=0.1518), B11=dict(mean=0.1979, std=0.1062),
-        B12=dict(mean=0.1331, std=0.0880)),
-    rgb=dict(R=dict(mean=0.3644, std=0.1930), G=dict(mean=0.5233, std=0.1433), B=dict(mean=0.4890, std=0.1425)))
+    ms='{{fileDirname}}/statistics/mini_s2s_ms.json',
+    rgb='{{fileDirname}}/statistics/mini_s2s_rgb.json')
 
 pack = dict(type='mmpretrain.PackInputs', meta_keys=('sample_id', 'img_path', 'img_shape', 'bands'))
 plain_pipeline = [dict(type='LoadRaster'), dict(type='ToReflectance'), '${pack}']
@@ -24,12 +20,14 @@ train_pipeline = [
     dict(type='RadiometricJitter', brightness=0.2, contrast=0.2, band_gain=0.05),
     '${pack}',
 ]
+pack_matcher = dict(type='PackMatcherInputs', white=0.25)
+matcher_plain_pipeline = [dict(type='LoadRaster'), dict(type='ToReflectance'), '${pack_matcher}']
 matcher_pipeline = [
     dict(type='LoadRaster'),
     dict(type='ToReflectance'),
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(type='RandomRot90'),
-    dict(type='PackMatcherInputs', white=0.25),
+    '${pack_matcher}',
 ]
 
 
@@ -51,7 +49,7 @@ rgb_data = dict(
     match=_data('rgb', '${rgb_bands}', 'train', '${plain_pipeline}'))
 matcher_data = dict(
     train=_data('ms', '${ms_bands}', 'train', '${matcher_pipeline}'),
-    val=_data('ms', '${ms_bands}', 'val', '${matcher_pipeline}'))
+    val=_data('ms', '${ms_bands}', 'val', '${matcher_plain_pipeline}'))
 
 val_dataset = '${rgb_data.val}'
 test_dataset = '${rgb_data.test}'
