@@ -86,8 +86,9 @@ class Registry(MMEngineRegistry):
         lines.append(f'  Plug-ins loaded: {", ".join(loaded) or "none"}.')
         lines += [f"  Plug-in '{name}' did not load: {type(error).__name__}: {error}"
                   for name, error in load_plugins().items() if error is not None]
-        lines.append("  A module of your own is found once it is imported: custom_imports=dict(imports=['your.module']) "
-                     f"in the config, or an entry point in group '{PLUGIN_GROUP}'.")
+        lines.append('  A module of your own is found once it is imported: '
+                     f"custom_imports=dict(imports=['your.module']) in the config, "
+                     f"or an entry point in group '{PLUGIN_GROUP}'.")
         return '\n'.join(lines)
 
 

@@ -9,7 +9,7 @@ SHARED = Path(__file__).resolve().parents[1].parent / 'shared'
 
 @pytest.fixture
 def shared():
-    """A function from a path below the folder ``shared`` beside the checkout to its full path; skips where it is absent."""
+    """A function: path below the folder ``shared`` beside the checkout -> full path; skips where it is absent."""
 
     def find(relative):
         path = SHARED / relative

@@ -22,13 +22,15 @@ default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=10),
     param_scheduler=dict(type='ParamSchedulerHook'),
-    checkpoint=dict(type='ResumableCheckpointHook', interval=1, save_best='${selection.metric}', rule='${selection.rule}'),
+    checkpoint=dict(type='ResumableCheckpointHook', interval=1, save_best='${selection.metric}',
+                    rule='${selection.rule}'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     reproducible=dict(type='ReproducibleEpochsHook'),
     publish=dict(type='PublishBestHook', filename='best_student.pth'))
 
 randomness = dict(seed=0, deterministic=False)
-env_cfg = dict(cudnn_benchmark=False, mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0), dist_cfg=dict(backend='nccl'))
+env_cfg = dict(
+    cudnn_benchmark=False, mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0), dist_cfg=dict(backend='nccl'))
 visualizer = dict(type='Visualizer', vis_backends=[dict(type='LocalVisBackend')])
 log_level = 'INFO'
 load_from = None

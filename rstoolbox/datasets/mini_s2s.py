@@ -133,7 +133,7 @@ def _write_all(root, wanted):
             Image.fromarray(image).save(path, quality=92)
         digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
     info = dict(name='mini_s2s', **wanted, classes=list(CLASSES), bands=list(BANDS), num_images=len(jobs),
-                regions={folder: region for folder, region in MODALITIES.values()}, md5=digest.hexdigest())
+                regions=dict(MODALITIES.values()), md5=digest.hexdigest())
     (root / 'dataset.json').write_text(json.dumps(info, indent=2) + '\n')
     return info
 

@@ -12,6 +12,7 @@ from .mini_s2s_physics import BANDS
 
 
 def annual_crop(surface):
+    """Bare and green fields side by side, some with hedges."""
     edge = fields(surface, 'crop', contrast=surface.rng.uniform(.05, .18), kinds=6)
     if surface.rng.random() < .4:
         hedges(surface, edge, surface.rng.uniform(-1, .3))
@@ -19,6 +20,7 @@ def annual_crop(surface):
 
 
 def pasture(surface):
+    """Meadows with few edges, hedges and single trees."""
     edge = fields(surface, 'meadow', contrast=surface.rng.uniform(.01, .06), kinds=3,
                   size=surface.rng.uniform(1.4, 2.6))
     if surface.rng.random() < .7:
@@ -29,6 +31,7 @@ def pasture(surface):
 
 
 def forest(surface):
+    """Closed woods on relief, some with a clearing."""
     woods(surface)
     if surface.rng.random() < .35:
         clearing = np.clip(2 * (surface.noise(12) - 1.3), 0, 1)
@@ -37,6 +40,7 @@ def forest(surface):
 
 
 def sea_lake(surface):
+    """Open water with waves, some with a wooded shore."""
     rng = surface.rng
     names = surface.pick('lake'), surface.pick('lake')
     share = 1 / (1 + np.exp(-2 * surface.noise(rng.uniform(8, 24))))
@@ -52,6 +56,7 @@ def sea_lake(surface):
 
 
 def highway(surface):
+    """One or two roads with verges through the countryside."""
     _countryside(surface)
     rng = surface.rng
     verge = surface.spectrum(surface.pick('meadow'))
@@ -61,6 +66,7 @@ def highway(surface):
 
 
 def river(surface):
+    """A stream between wooded or green banks."""
     _countryside(surface)
     rng = surface.rng
     bank = surface.spectrum(surface.pick('wood') if rng.random() < .75 else surface.pick('meadow'))
@@ -68,6 +74,7 @@ def river(surface):
 
 
 def residential(surface):
+    """Small houses in rows with gardens and streets."""
     rng = surface.rng
     surface.paint(surface.spectrum(surface.pick('meadow')), 1., .12 * surface.noise(3, 2))
     surface.paint(surface.spectrum(surface.pick('road')), np.clip(.25 + .3 * surface.noise(4), 0, .8))
@@ -78,6 +85,7 @@ def residential(surface):
 
 
 def industrial(surface):
+    """Large halls and yards with few trees."""
     rng = surface.rng
     surface.paint(surface.spectrum(surface.pick('road')), 1., .10 * surface.noise(4, 2))
     surface.paint(surface.spectrum(surface.pick('meadow')), np.clip(.1 + .4 * surface.noise(7), 0, .9))
@@ -87,6 +95,7 @@ def industrial(surface):
     streets(surface, along, across, 2 * spacing, rng.uniform(1, 2.4))
 
 
+ALL_BANDS = tuple(range(len(BANDS)))
 SCENES = {
     'AnnualCrop': annual_crop,
     'Forest': forest,
@@ -99,7 +108,7 @@ SCENES = {
 }
 
 
-def draw_scene(name, region, rng, bands=tuple(range(len(BANDS))), size=64):
+def draw_scene(name, region, rng, bands=ALL_BANDS, size=64):
     """Paint one scene.
 
     Args:

@@ -245,7 +245,7 @@ class SceneDataset(BaseDataset):
         for name in classes:
             if name not in {self._class_of(folder_name) for folder_name in used}:
                 raise ValueError(f"Class '{name}' has no folder in {folder}{_nearest(name, folders)}. Folders: "
-                                 f'{", ".join(folders)}. A folder of another name is matched to a class with class_map.')
+                                 f'{", ".join(folders)}. A folder of another name is given its class with class_map.')
         left_out = [name for name in folders if name not in used]
         if left_out:
             MMLogger.get_current_instance().info(f'{folder}: {len(left_out)} folders are none of the '

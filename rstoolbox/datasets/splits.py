@@ -64,7 +64,7 @@ class Split:
                 parts.append(f"{len(gone)} of its samples are not in the folder, the first '{gone[0]}'")
             if new:
                 parts.append(f"{len(new)} samples of the folder are not in it, the first '{new[0]}'")
-            raise ValueError(f'{source} no longer fits the data: {"; ".join(parts)}. Bring the data back, or make a new '
+            raise ValueError(f'{source} no longer fits the data: {"; ".join(parts)}. Bring the data back or make a new '
                              'split with tools/dataset_converters/make_splits.py.')
 
     def save(self, path):

@@ -21,8 +21,8 @@ MATCHES = ('table', 'random')
 class UnpairedSceneDataset(Dataset):
     """Every student sample, with the teacher sample that the match table names.
 
-    An item is ``dict(inputs=dict(student=(C, H, W)[, teacher=(C', H', W')]), data_samples=DataSample)``; the data sample
-    is the student's, and its meta information also holds ``teacher_id`` and ``teacher_index`` (the row in
+    An item is ``dict(inputs=dict(student=(C, H, W)[, teacher=(C', H', W')]), data_samples=DataSample)``; the data
+    sample is the student's, and its meta information also holds ``teacher_id`` and ``teacher_index`` (the row in
     :attr:`teacher`, hence in a gallery of it).
 
     Args:
@@ -92,15 +92,16 @@ class UnpairedSceneDataset(Dataset):
         matches = table.matches()
         missing = [name for name in self._student_ids if name not in matches]
         if missing or len(matches) != len(self._student_ids):
-            raise ValueError(f'{source} is of other samples: it matches {len(matches)} student samples, the data set has '
-                             f'{len(self._student_ids)}'
+            raise ValueError(f'{source} is of other samples: it matches {len(matches)} student samples, the data set '
+                             f'has {len(self._student_ids)}'
                              + (f", of which {len(missing)} are not in it, the first '{missing[0]}'"
                                 f'{_nearest(missing[0], matches)}' if missing else '') + '. Match again.')
         places = {name: row for row, name in enumerate(self._teacher_ids)}
         unknown = [name for name in matches.values() if name not in places]
         if unknown:
-            raise ValueError(f"{source} names {len(unknown)} teacher samples that the data set {self.teacher.data_root} "
-                             f"(split '{self.teacher.split}') does not have, the first '{unknown[0]}'"
+            raise ValueError(f"{source} names {len(unknown)} teacher samples that the data set "
+                             f"{self.teacher.data_root} (split '{self.teacher.split}') does not have, "
+                             f"the first '{unknown[0]}'"
                              f'{_nearest(unknown[0], places)}. Match again.')
         rows = np.array([places[matches[name]] for name in self._student_ids], np.int64)
         self._check_same_class(rows, source)
@@ -180,8 +181,9 @@ class UnpairedSceneDataset(Dataset):
             wrong += members[~self._fits(key)[rows[members]]].tolist()
         if wrong:
             first = min(wrong)
-            raise ValueError(f'{source} matches {len(wrong)} student samples with a teacher sample of another class, the '
-                             f"first '{self._student_ids[first]}' with '{self._teacher_ids[rows[first]]}'. Match again.")
+            raise ValueError(f'{source} matches {len(wrong)} student samples with a teacher sample of another class, '
+                             f"the first '{self._student_ids[first]}' with '{self._teacher_ids[rows[first]]}'. "
+                             'Match again.')
 
     def _check_hashes(self, table, source):
         """Ids decide whether a table can be used; a hash that differs says that it was made from another split."""

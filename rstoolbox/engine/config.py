@@ -112,7 +112,8 @@ def resolve(cfg):
         if missing:
             near = difflib.get_close_matches(missing.group(1), _paths(cfg), n=3, cutoff=0.4)
             hint = f' Nearest keys: {", ".join(near)}.' if near else ''
-        raise ConfigError(f'{cfg.filename}: {str(error).strip().splitlines()[0]} at key {error.full_key!r}.{hint}') from None
+        first = str(error).strip().splitlines()[0]
+        raise ConfigError(f'{cfg.filename}: {first} at key {error.full_key!r}.{hint}') from None
     return Config(resolved, filename=cfg.filename)
 
 
@@ -182,14 +183,16 @@ def _materialise(cfg, value):
 def _index(node, key, path, done):
     where = '.'.join(done)
     if not re.fullmatch(r'-?\d+', key) or not -len(node) <= int(key) < len(node):
-        raise ConfigError(f"'{path}': '{where}' is a list of {len(node)} entries; write {where}.0 to {where}.{len(node) - 1}.")
+        raise ConfigError(f"'{path}': '{where}' is a list of {len(node)} entries; "
+                          f'write {where}.0 to {where}.{len(node) - 1}.')
     return int(key)
 
 
 def _raise_unknown(path, node, key, done):
     near = difflib.get_close_matches(key, [*node, *(_arguments(_find_type(node['type'])) or ()) ] if 'type' in node
                                      else list(node), n=1, cutoff=0.4)
-    hint = f"Did you mean '{'.'.join([*done, near[0]])}'?" if near else f'There are: {", ".join(sorted(map(str, node)))}.'
+    hint = (f"Did you mean '{'.'.join([*done, near[0]])}'?" if near
+            else f'There are: {", ".join(sorted(map(str, node)))}.')
     raise ConfigError(f"No base of this config defines '{path}': '{key}' is not a key of "
                       f"{'.'.join(done) or 'the config'}. {hint}")
 

@@ -83,4 +83,5 @@ def train(cfg, work_dir, resume=False, load_from=None, **values):
     """
     if 'stages' in cfg and load_from is None:
         return Experiment(cfg, work_dir, resume, **values).run()
-    return Runner.from_cfg(runner_config(cfg, work_dir=str(work_dir), resume=resume, load_from=load_from, **values)).train()
+    config = runner_config(cfg, work_dir=str(work_dir), resume=resume, load_from=load_from, **values)
+    return Runner.from_cfg(config).train()

@@ -89,8 +89,9 @@ def _plot_embeddings(experiment, main, dataset, out):
     gallery = Gallery.open(experiment.stages['gallery'].artifact)
     before, labels = _embeddings(experiment.rows['none'])
     after, _ = _embeddings(main)
-    plot_tsne({'before: without transfer': (before, gallery['embedding']), f'after: {main.name}': (after, gallery['embedding'])},
-              labels, gallery.labels, dataset.metainfo['classes'], out)
+    teacher = gallery['embedding']
+    plot_tsne({'before: without transfer': (before, teacher), f'after: {main.name}': (after, teacher)}, labels,
+              gallery.labels, dataset.metainfo['classes'], out)
 
 
 @torch.no_grad()

@@ -9,6 +9,9 @@ from rstoolbox.structures import write_json
 
 from .runner import Runner
 
+TRAINING_KEYS = ('train_dataloader', 'train_cfg', 'val_dataloader', 'val_cfg', 'val_evaluator', 'optim_wrapper',
+                 'param_scheduler')
+TRAINING_HOOKS = ('PublishBestHook', 'ResumableCheckpointHook')
 METRICS = ('accuracy', 'precision', 'recall', 'f1')
 
 
@@ -19,11 +22,11 @@ def student_config(config):
     """
     if 'student' in config.model:
         config.model = config.model.student
-    for key in ('train_dataloader', 'train_cfg', 'val_dataloader', 'val_cfg', 'val_evaluator', 'optim_wrapper', 'param_scheduler'):
+    for key in TRAINING_KEYS:
         config[key] = None
     config.custom_hooks = []
     config.default_hooks = {key: hook for key, hook in config.default_hooks.items()
-                            if hook['type'] not in ('PublishBestHook', 'ResumableCheckpointHook', 'StudentFriendlyMatchingHook')}
+                            if hook['type'] not in TRAINING_HOOKS}
     config.default_hooks.setdefault('checkpoint', None)
     return config
 
@@ -56,7 +59,8 @@ def test_once(stage):
     barrier()
     config = stage.config(work_dir=str(stage.folder / 'test'), experiment_name=f'{stage.name}_{stage.fingerprint}_test')
     metrics, report = test(config, stage.artifact)
-    result = [dict(fingerprint=stage.fingerprint, metrics={key: metrics[key] for key in METRICS if key in metrics}, report=report)]
+    metrics = {key: metrics[key] for key in METRICS if key in metrics}
+    result = [dict(fingerprint=stage.fingerprint, metrics=metrics, report=report)]
     broadcast_object_list(result)
     if is_main_process():
         write_json(result[0], path)

@@ -30,20 +30,20 @@ def load_classifier(network, path, role='model', classes=None):
     missing, unexpected = own.keys() - saved.keys(), saved.keys() - own.keys()
     if differing and all(name.startswith('head.') for name in differing) and not missing and not unexpected:
         key = max(differing, key=lambda name: own[name].ndim)
-        raise CheckpointError(f"the {role} in '{path}' tells {saved[key].shape[0]} classes apart ('{key}'); the config's "
-                              f'{role} {own[key].shape[0]}')
+        raise CheckpointError(f"the {role} in '{path}' tells {saved[key].shape[0]} classes apart ('{key}'); "
+                              f"the config's {role} {own[key].shape[0]}")
     if differing or missing or unexpected:
         wrong = [f'{len(names)} {text} (first: {min(names)})' for names, text in (
             (differing, 'of another shape'), (missing, 'missing'), (unexpected, 'that the config has not')) if names]
-        raise CheckpointError(f"'{path}' is not a checkpoint of the config's {role} ({type(network.backbone).__name__}): "
-                              f'weights {", ".join(wrong)}')
+        raise CheckpointError(f"'{path}' is not a checkpoint of the config's {role} "
+                              f'({type(network.backbone).__name__}): weights {", ".join(wrong)}')
     network.load_state_dict(saved)
 
 
 def _check_bands(network, saved, own, bands, path, role):
     if bands and tuple(bands) != network.bands:
-        raise CheckpointError(f"the {role} in '{path}' was trained on the bands {', '.join(bands)}; the config's {role} "
-                              f'reads {", ".join(network.bands)}')
+        raise CheckpointError(f"the {role} in '{path}' was trained on the bands {', '.join(bands)}; "
+                              f"the config's {role} reads {', '.join(network.bands)}")
     for name in find_stems(network.backbone):
         key = f'backbone.{name}.weight'
         if key in saved and saved[key].ndim == own[key].ndim and saved[key].shape[1] != own[key].shape[1]:

@@ -28,10 +28,9 @@ def load_statistics(statistics, bands):
     means, stds = [], []
     for band in bands:
         if band not in table:
-            raise ValueError(f"{source} hold no band '{band}'{nearest_band(band, table)}. They hold {len(table)} bands: "
-                             f'{", ".join(table)}; asked for {len(bands)}: '
-                             f'{", ".join(bands)}. Compute them again for these bands with '
-                             'tools/dataset_converters/compute_statistics.py.')
+            raise ValueError(f"{source} hold no band '{band}'{nearest_band(band, table)}. They hold {len(table)} "
+                             f'bands: {", ".join(table)}; asked for {len(bands)}: {", ".join(bands)}. '
+                             'Compute them again for these bands with tools/dataset_converters/compute_statistics.py.')
         mean, std = (_value(table[band], key, band, source) for key in ('mean', 'std'))
         if std <= 0:
             raise ValueError(f"{source}: the standard deviation of band '{band}' is {std}; a band that never changes "

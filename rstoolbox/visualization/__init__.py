@@ -6,5 +6,5 @@ from .pairs import MatchedPair, false_colour, plot_matched_pairs, stretch
 from .prediction import draw_prediction
 from .tsne import plot_tsne
 
-__all__ = ['MatchedPair', 'draw_prediction', 'false_colour', 'plot_confusion_matrix', 'plot_curves', 'plot_matched_pairs', 'plot_tsne',
-           'stretch']
+__all__ = ['MatchedPair', 'draw_prediction', 'false_colour', 'plot_confusion_matrix', 'plot_curves',
+           'plot_matched_pairs', 'plot_tsne', 'stretch']

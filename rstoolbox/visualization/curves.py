@@ -66,7 +66,7 @@ def read_scalars(files):
             except json.JSONDecodeError as error:
                 if number == len(lines):  # a run that was killed leaves half a line
                     break
-                raise ValueError(f'{file}, line {number} is no JSON ({error.msg}); expected mmengine\'s '
+                raise ValueError(f"{file}, line {number} is no JSON ({error.msg}); expected mmengine's "
                                  'vis_data/scalars.json.') from None
     return records
 

@@ -26,7 +26,8 @@ def draw_prediction(image, bands, truth, prediction, score, out):
         out (str | Path): File to write.
     """
     names = list(bands)
-    shown = next((colours for colours in NATURAL if set(colours) <= set(names)), names[:3] if len(names) > 2 else names[:1] * 3)
+    shown = next((colours for colours in NATURAL if set(colours) <= set(names)),
+                 names[:3] if len(names) > 2 else names[:1] * 3)
     pixels = image[..., [names.index(name) for name in shown]]
     # A ready-made picture is shown as it is; measured values are stretched.
     pixels = np.clip(pixels, 0, 1) if shown == NATURAL[0] else stretch(pixels)
@@ -36,6 +37,7 @@ def draw_prediction(image, bands, truth, prediction, score, out):
     sheet.paste(picture)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(15)
     draw.text((6, height + 3), f'truth: {truth}', fill='black', font=font)
-    draw.text((6, height + 22), f'{prediction} ({100 * score:.0f} %)', fill=RIGHT if truth == prediction else WRONG, font=font)
+    draw.text((6, height + 22), f'{prediction} ({100 * score:.0f} %)', font=font,
+              fill=RIGHT if truth == prediction else WRONG)
     Path(out).parent.mkdir(parents=True, exist_ok=True)
     sheet.save(out)

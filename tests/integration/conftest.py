@@ -50,7 +50,8 @@ def run_tool():
         done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=900,
                               env=dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=str(ROOT), **environment))
         if check and done.returncode:
-            raise AssertionError(f'{" ".join(command)}\nended with {done.returncode}:\n{done.stdout[-3000:]}\n{done.stderr[-5000:]}')
+            raise AssertionError(f'{" ".join(command)}\nended with {done.returncode}:\n'
+                                 f'{done.stdout[-3000:]}\n{done.stderr[-5000:]}')
         return done
 
     return run

@@ -10,7 +10,8 @@ _base_ = '{base}'
 group_norm = dict(type='GN', num_groups=4)
 teacher = dict(backbone=dict(norm_cfg=group_norm))
 student = dict(backbone=dict(norm_cfg=group_norm))
-matcher = dict(ms_encoder=dict(backbone=dict(norm_cfg=group_norm)), rgb_encoder=dict(backbone=dict(norm_cfg=group_norm)))
+encoder = dict(backbone=dict(norm_cfg=group_norm))
+matcher = dict(ms_encoder=encoder, rgb_encoder=encoder)
 batch_size = {batch}
 rows = dict(_delete_=True)
 stage_root = '{stages}'
@@ -34,7 +35,7 @@ def test_training_and_testing_on_two_processes(tiny_config, run_tool, tmp_path):
     assert results[1]['sembridge'] == pytest.approx(results[2]['sembridge'])
     assert results[1]['val'] == pytest.approx(results[2]['val'])
     out = tmp_path / 'out.json'
-    run_tool('test.py', tmp_path / 'on_2.py', tmp_path / '1' / 'best_student.pth', '--work-dir', tmp_path / 'test', '--out', out,
-             '--launcher', 'pytorch', launcher=torchrun)
+    run_tool('test.py', tmp_path / 'on_2.py', tmp_path / '1' / 'best_student.pth', '--work-dir', tmp_path / 'test',
+             '--out', out, '--launcher', 'pytorch', launcher=torchrun)
     metrics = json.loads(out.read_text())['metrics']
     assert {key: metrics[key] for key in results[1]['sembridge']} == pytest.approx(results[1]['sembridge'])

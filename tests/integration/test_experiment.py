@@ -28,8 +28,9 @@ def finished(tmp_path_factory, mini_data):
 
 def _train(config, work_dir, *arguments):
     with open(f'{work_dir}.log', 'a') as log:
-        return subprocess.Popen([sys.executable, str(ROOT / 'tools/train.py'), str(config), '--work-dir', str(work_dir), *arguments],
-                                stdout=log, stderr=subprocess.STDOUT, cwd=ROOT, env=dict(os.environ, OMP_NUM_THREADS='1'))
+        command = [sys.executable, str(ROOT / 'tools/train.py'), str(config), '--work-dir', str(work_dir), *arguments]
+        return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=ROOT,
+                                env=dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=str(ROOT)))
 
 
 def _log(work_dir):
@@ -44,7 +45,8 @@ def test_one_command_leaves_a_tested_student(finished):
     for metrics in summary.values():
         assert set(metrics) == {'accuracy', 'precision', 'recall', 'f1'}
         assert all(0 <= value <= 100 for value in metrics.values())
-    for name in ('best_student.pth', 'resolved_config.py', 'environment.json', 'matches/epoch_000.json', 'matches/epoch_002.json'):
+    for name in ('best_student.pth', 'resolved_config.py', 'environment.json', 'matches/epoch_000.json',
+                 'matches/epoch_002.json'):
         assert (work_dir / name).is_file(), name
     environment = json.loads((work_dir / 'environment.json').read_text())
     assert environment['splits']['train'].keys() == {'student', 'teacher'}

@@ -39,7 +39,7 @@ def test_the_surface_bands_are_those_of_ten_and_twenty_metres():
 
 
 def test_level_2a_has_no_cirrus_band():
-    with pytest.raises(ValueError, match="no band 'B10' in sensor 'sentinel2_l2a', nearest is 'B1"):
+    with pytest.raises(ValueError, match="no band 'B10' in sensor 'sentinel2_l2a', nearest is 'B01'"):
         get_sensor('sentinel2_l2a').band('B10')
 
 

@@ -12,8 +12,8 @@ from torch.utils.data import DataLoader
 from rstoolbox.datasets import SceneDataset
 from rstoolbox.registry import DATASETS
 
-RANDOM = [dict(type='LoadRaster'), dict(type='ToReflectance'), dict(type='RandomRot90'), dict(type='RandomFlip', prob=0.5),
-          dict(type='RadiometricJitter'), dict(type='mmpretrain.PackInputs')]
+RANDOM = [dict(type='LoadRaster'), dict(type='ToReflectance'), dict(type='RandomRot90'),
+          dict(type='RandomFlip', prob=0.5), dict(type='RadiometricJitter'), dict(type='mmpretrain.PackInputs')]
 
 
 def test_samples_are_sorted_by_id_and_packed(teacher_cfg):
@@ -62,7 +62,7 @@ def test_a_saved_split_is_used_and_must_fit(teacher_cfg, pair, tmp_path):
     some = DATASETS.build(dict(teacher_cfg, split='train', split_file=str(path), classes=['River']))
     assert set(some.sample_ids) < set(train.sample_ids) and len(some) == 5
     (pair / 'MS/River/River_4.tif').rename(pair / 'MS/River/River_x.tif')
-    with pytest.raises(ValueError, match="split.json no longer fits.*first 'MS/River/River_4.tif'; 1 samples of the folder"):
+    with pytest.raises(ValueError, match="split.json no longer fits.*first 'MS/River/River_4.tif'; 1 samples of"):
         DATASETS.build(dict(teacher_cfg, split='train', split_file=str(path)))
 
 
@@ -71,13 +71,13 @@ def test_folders_are_matched_to_classes(pair, student_cfg):
     shutil.copytree(pair / 'RGB/Forest', pair / 'RGB/wood')
     shutil.copytree(pair / 'RGB/Forest', pair / 'RGB/other')
     cfg = dict(student_cfg, classes=['Forest', 'River'])
-    with pytest.raises(ValueError, match="Class 'River' has no folder in .*RGB, nearest is 'other'|Class 'River' has no"):
+    with pytest.raises(ValueError, match="Class 'River' has no folder in .*RGB.*Folders: Forest, other, stream"):
         DATASETS.build(cfg)
     dataset = DATASETS.build(dict(cfg, class_map=dict(stream='River', wood='Forest')))
     assert np.bincount(dataset.gt_labels).tolist() == [10, 5]
     with pytest.raises(ValueError, match="names the folder 'streem', which is not in .*, nearest is 'stream'"):
         DATASETS.build(dict(cfg, class_map=dict(streem='River')))
-    with pytest.raises(ValueError, match="sends the folder 'stream' to 'Rivers', which is no class, nearest is 'River'"):
+    with pytest.raises(ValueError, match="the folder 'stream' to 'Rivers', which is no class, nearest is 'River'"):
         DATASETS.build(dict(cfg, class_map=dict(stream='Rivers')))
 
 
@@ -177,7 +177,8 @@ def test_several_classes_per_image(tmp_path, write_mat):
     assert dataset[0]['data_samples'].gt_label.tolist() == [0, 1] and dataset.get_cat_ids(0) == [0, 1]
     for label, message in ((np.array([7]), 'e.mat: class number 7 is outside 0 to 2'),
                            ('ports', "e.mat: 'ports' is no class, nearest is 'port'"),
-                           (None, "e.mat has no variable 'label'"), (np.array([0, 0, 0]), 'e.mat: the image has no class')):
+                           (None, "e.mat has no variable 'label'"),
+                           (np.array([0, 0, 0]), 'e.mat: the image has no class')):
         write_mat(tmp_path / 'MS' / 'sea' / 'e.mat', image, label)
         with pytest.raises(ValueError, match=message):
             SceneDataset(**cfg)

@@ -96,8 +96,8 @@ def test_saved_splits_are_checked_when_read(tmp_path):
 
 
 def test_a_split_that_no_longer_fits_names_what_is_gone_and_new():
-    with pytest.raises(ValueError, match="s.json no longer fits.*1 of its samples are not in the folder, the first 'c'; "
-                                         "2 samples of the folder are not in it, the first 'x'"):
+    with pytest.raises(ValueError, match="s.json no longer fits.*1 of its samples are not in the folder, the first 'c'"
+                                         "; 2 samples of the folder are not in it, the first 'x'"):
         Split(['a'], ['b'], ['c']).check_fits(['a', 'b', 'x', 'y'], 's.json')
 
 

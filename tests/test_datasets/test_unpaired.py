@@ -108,13 +108,13 @@ def test_tables_of_other_samples_are_refused(dataset):
     with pytest.raises(ValueError, match='matches 9 student samples, the data set has 10'):
         dataset.set_match_table(MatchTable(ours.student_ids[:9], ours.teacher_ids, ours.indices[:9]))
     teachers = [name.replace('MS/', 'ms/') for name in ours.teacher_ids]
-    with pytest.raises(ValueError, match="names 10 teacher samples that the data set .* first 'ms/Forest/Forest_0.tif', "
-                                         "nearest is 'MS/Forest/Forest_"):
+    with pytest.raises(ValueError, match="names 10 teacher samples that the data set .* first 'ms/Forest/Forest_0.tif'"
+                                         ", nearest is 'MS/Forest/Forest_"):
         dataset.set_match_table(MatchTable(ours.student_ids, teachers, ours.indices))
+    indices = ours.indices.copy()
+    indices[[2, 4]] = 15
     with pytest.raises(ValueError, match="2 student samples with a teacher sample of another class, the first "
                                          "'RGB/Forest/Forest_2.jpg' with 'MS/River/River_5.tif'"):
-        indices = ours.indices.copy()
-        indices[[2, 4]] = 15
         dataset.set_match_table(MatchTable(ours.student_ids, ours.teacher_ids, indices))
     assert dataset.match_table is None
 
@@ -129,7 +129,8 @@ def test_class_lists_must_agree(student_cfg, teacher_cfg):
 def test_a_class_without_a_teacher_sample_is_named(student_cfg, teacher_cfg, tmp_path):
     from rstoolbox.datasets import Split
     ids = DATASETS.build(teacher_cfg).sample_ids
-    Split([name for name in ids if 'Forest' in name], [name for name in ids if 'River' in name], []).save(tmp_path / 's')
+    forest, river = ([name for name in ids if kind in name] for kind in ('Forest', 'River'))
+    Split(forest, river, []).save(tmp_path / 's')
     with pytest.raises(ValueError, match="Class 'River' has student samples but no teacher sample in .*split 'train'"):
         build(student_cfg, dict(teacher_cfg, split='train', split_file=str(tmp_path / 's')))
 

@@ -58,7 +58,8 @@ def test_an_unknown_path_is_an_error_with_the_nearest(base, path, near):
 
 
 def test_a_constructor_argument_that_no_base_spells_out_may_be_set(base):
-    cfg = resolve(load_config(base, {'train_dataloader.dataset.data_prefix': 'train', 'train_dataloader.steps.0.prob': 1.}))
+    options = {'train_dataloader.dataset.data_prefix': 'train', 'train_dataloader.steps.0.prob': 1.}
+    cfg = resolve(load_config(base, options))
     assert cfg.train_dataloader.dataset.data_prefix == 'train'
     assert cfg.train_dataloader.steps[0].prob == 1.
 
@@ -89,5 +90,6 @@ def test_a_runner_gets_its_own_keys_only():
     cfg = Config(dict(default_scope='rstoolbox', batch_size=2, train_dataloader=dict(batch_size='${batch_size}'),
                       stages=dict(teacher=dict()), model=None))
     run = runner_config(cfg, {'batch_size': 8}, work_dir='there')
-    assert dict(run) == dict(default_scope='rstoolbox', train_dataloader=dict(batch_size=8), model=None, work_dir='there')
+    assert dict(run) == dict(default_scope='rstoolbox', train_dataloader=dict(batch_size=8), model=None,
+                             work_dir='there')
     assert cfg.batch_size == 2

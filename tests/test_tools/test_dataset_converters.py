@@ -28,7 +28,8 @@ def patches(tmp_path):
         (tmp_path / 'ms' / name).mkdir(parents=True)
         for number in range(12):
             place = from_origin(250_000 + number % 6 * 100_000, 5_500_000, 10, 10)
-            with rasterio.open(tmp_path / 'ms' / name / f'{number}.tif', 'w', driver='GTiff', height=4, width=4, count=2,
+            path = tmp_path / 'ms' / name / f'{number}.tif'
+            with rasterio.open(path, 'w', driver='GTiff', height=4, width=4, count=2,
                                dtype='uint16', crs='EPSG:32632', transform=place) as file:
                 file.write(generator.integers(1, 5000, (2, 4, 4)).astype(np.uint16))
     return tmp_path / 'ms'

@@ -22,7 +22,7 @@ def test_same_picture_for_the_same_seed(tmp_path, look):
 
 @pytest.mark.parametrize('student, teacher, message', [
     (np.zeros((6, 4)), np.zeros((6, 5)), "'before': student vectors are 4 wide and teacher vectors 5"),
-    (np.zeros((5, 4)), np.zeros((6, 4)), r"the student vectors have shape \(5, 4\), expected \(6, D\)"),
+    (np.zeros((5, 4)), np.zeros((6, 4)), r'the student vectors have shape \(5, 4\), expected \(6, D\)'),
     (np.zeros((6, 4)), np.full((6, 4), np.nan), 'row 0 of the teacher vectors is not finite'),
 ])
 def test_bad_vectors_are_explained(tmp_path, student, teacher, message):

@@ -23,8 +23,8 @@ from rstoolbox.structures import write_json
 MODES = dict(
     plain=None,  # the row "none" of the experiment
     gallery={},
-    in_the_loop={'train_dataset.read_teacher': True, 'model.gallery': None, 'model.teacher_checkpoint': '${artifacts.teacher}',
-                 'custom_hooks.0.gallery': '${artifacts.gallery}'})
+    in_the_loop={'train_dataset.read_teacher': True, 'model.gallery': None,
+                 'model.teacher_checkpoint': '${artifacts.teacher}', 'custom_hooks.0.gallery': '${artifacts.gallery}'})
 
 
 class EpochTimer(Hook):
@@ -61,7 +61,8 @@ def main():
 def measure(cfg, folder, epochs, rounds):
     """Train the three students in turn and compare their epochs."""
     schedule = resolve(cfg)
-    rematches = sum(epoch < schedule.max_epochs for epoch in matching_epochs(**schedule.matching, num=schedule.max_epochs))
+    epochs_of_matching = matching_epochs(**schedule.matching, num=schedule.max_epochs)
+    rematches = sum(epoch < schedule.max_epochs for epoch in epochs_of_matching)
     experiment = Experiment(cfg, folder)
     experiment.prepare()
     seconds = {mode: [] for mode in MODES}

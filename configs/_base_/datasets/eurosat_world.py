@@ -6,12 +6,13 @@ num_classes = dict(student=9)
 split_files = dict(rgb='{{fileDirname}}/splits/nwpu_resisc45.json')
 statistics = dict(rgb='{{fileDirname}}/statistics/nwpu_resisc45.json')
 shared_classes = (
-    'AnnualCrop', 'Forest', 'HerbaceousVegetation', 'Highway', 'Industrial', 'Pasture', 'Residential', 'River', 'SeaLake')
+    'AnnualCrop', 'Forest', 'HerbaceousVegetation', 'Highway', 'Industrial', 'Pasture', 'Residential', 'River',
+    'SeaLake')
 # Our reading of the class names; chaparral, meadow and circular farmland are the weakest matches.
 class_map = dict(
-    rectangular_farmland='AnnualCrop', circular_farmland='AnnualCrop', forest='Forest', chaparral='HerbaceousVegetation',
-    freeway='Highway', industrial_area='Industrial', meadow='Pasture', dense_residential='Residential',
-    medium_residential='Residential', sparse_residential='Residential', river='River', lake='SeaLake')
+    rectangular_farmland='AnnualCrop', circular_farmland='AnnualCrop', forest='Forest',
+    chaparral='HerbaceousVegetation', freeway='Highway', industrial_area='Industrial', meadow='Pasture',
+    dense_residential='Residential', medium_residential='Residential', sparse_residential='Residential', river='River', lake='SeaLake')
 
 rgb_plain_pipeline = [
     dict(type='LoadRaster'),
@@ -33,7 +34,8 @@ rgb_train_pipeline = [
 def _rgb(split, pipeline):
     return dict(
         _delete_=True, type='SceneDataset', data_root='${data_root}/nwpu_resisc45_subset', classes='${shared_classes}',
-        class_map='${class_map}', split=split, split_file='${split_files.rgb}', pipeline=pipeline, seed='${randomness.seed}')
+        class_map='${class_map}', split=split, split_file='${split_files.rgb}', pipeline=pipeline,
+        seed='${randomness.seed}')
 
 
 rgb_data = dict(

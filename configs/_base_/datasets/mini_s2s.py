@@ -33,8 +33,8 @@ matcher_pipeline = [
 
 def _data(modality, bands, split, pipeline):
     return dict(
-        type='MiniS2S', data_root='${data_root}', images_per_class='${images_per_class}', modality=modality, bands=bands,
-        split=split, split_ratio=(0.6, 0.15, 0.25), pipeline=pipeline, seed='${randomness.seed}')
+        type='MiniS2S', data_root='${data_root}', images_per_class='${images_per_class}', modality=modality,
+        bands=bands, split=split, split_ratio=(0.6, 0.15, 0.25), pipeline=pipeline, seed='${randomness.seed}')
 
 
 ms_data = dict(

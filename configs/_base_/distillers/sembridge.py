@@ -4,19 +4,21 @@ _base_ = './stages.py'
 
 lambda_1 = 0.5
 model = dict(
-    type='Distiller', student='${student}', teacher='${teacher}', gallery='${artifacts.gallery}', image_size='${image_size}',
+    type='Distiller', student='${student}', teacher='${teacher}', gallery='${artifacts.gallery}',
+    image_size='${image_size}',
     losses=dict(
         kd=dict(type='KD', tau=3., loss_weight=lambda_1),
         ska=dict(type='SKA', loss_weight=1 - lambda_1)))
 train_dataset = dict(
-    type='UnpairedSceneDataset', student='${rgb_data.train}', teacher='${ms_data.gallery}', match_table='${artifacts.match}',
-    read_teacher=False)
+    type='UnpairedSceneDataset', student='${rgb_data.train}', teacher='${ms_data.gallery}',
+    match_table='${artifacts.match}', read_teacher=False)
 custom_hooks = [
     dict(
         type='StudentFriendlyMatchingHook', start='${matching.start}', interval='${matching.interval}',
         growth='${matching.growth}', tau=3.,
         dataloader=dict(
-            batch_size=128, num_workers=0, sampler=dict(type='DefaultSampler', shuffle=False), dataset='${rgb_data.match}'))
+            batch_size=128, num_workers=0, sampler=dict(type='DefaultSampler', shuffle=False),
+            dataset='${rgb_data.match}'))
 ]
 
 row = 'sembridge'

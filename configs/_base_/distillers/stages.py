@@ -12,7 +12,8 @@ stages = dict(
             'model': '${matcher}', 'train_dataset': '${matcher_data.train}', 'val_dataset': '${matcher_data.val}',
             'evaluator': dict(type='MatcherMetric'), 'selection': dict(metric='loss', rule='less'),
             'test_dataloader': None, 'test_cfg': None, 'test_evaluator': None, 'custom_hooks': [],
-            'max_epochs': '${matcher_epochs}', 'batch_size': '${matcher_batch_size}', 'randomness.seed': '${stage_seed}'}),
+            'max_epochs': '${matcher_epochs}', 'batch_size': '${matcher_batch_size}',
+            'randomness.seed': '${stage_seed}'}),
     teacher=dict(
         type='TrainStage', publish='best_teacher.pth',
         settings={

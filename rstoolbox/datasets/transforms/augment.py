@@ -1,6 +1,6 @@
 """Random changes of images with any number of bands.
 
-Random crops, flips and resizing of mmcv and mmpretrain work on any number of bands and are named in configs as they are:
+Random crops, flips and resizing of mmcv and mmpretrain work on any number of bands; configs name them as they are:
 ``mmpretrain.RandomResizedCrop``, ``mmpretrain.RandomCrop``, ``RandomFlip``, ``Resize``, ``mmpretrain.ResizeEdge``.
 """
 

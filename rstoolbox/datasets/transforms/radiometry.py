@@ -51,8 +51,8 @@ class ToReflectance(BaseTransform):
         offset = sensor.offset if self.offset is None else self.offset
         thermal = [name for name in results['bands'] if name in sensor.band_names and sensor.band(name).is_thermal]
         if thermal:
-            raise ValueError(f"Band '{thermal[0]}' of sensor '{sensor.name}' is thermal and has no reflectance: leave it "
-                             'out of the bands.')
+            raise ValueError(f"Band '{thermal[0]}' of sensor '{sensor.name}' is thermal and has no reflectance: leave "
+                             'it out of the bands.')
         image = image.astype(np.float32)
         image *= np.float32(scale)
         if offset:

@@ -135,8 +135,8 @@ def _image_of_mat(content, path):
     arrays = {key: value for key, value in content.items() if getattr(value, 'ndim', 0) == 3}
     if len(arrays) != 1:
         keys = [key for key in content if not key.startswith('__')]
-        raise ValueError(f"{path} has no array '{MAT_IMAGE_KEY}' and {len(arrays)} three-dimensional arrays, so that it "
-                         f"is not clear which is the image. Its keys: {', '.join(keys)}.")
+        raise ValueError(f"{path} has no array '{MAT_IMAGE_KEY}' and {len(arrays)} three-dimensional arrays, so that "
+                         f"it is not clear which is the image. Its keys: {', '.join(keys)}.")
     return next(iter(arrays.values()))
 
 

@@ -21,7 +21,7 @@ class ResumableCheckpointHook(CheckpointHook):
 
     def __init__(self, *args, max_keep_ckpts=2, **kwargs):
         if max_keep_ckpts == 1:
-            raise ValueError('max_keep_ckpts=1 would delete the last whole checkpoint before the next one is written; use 2.')
+            raise ValueError('max_keep_ckpts=1 would delete the last whole checkpoint before the next is written.')
         super().__init__(*args, max_keep_ckpts=max_keep_ckpts, **kwargs)
 
     def after_train_epoch(self, runner):
@@ -47,7 +47,7 @@ class ResumableCheckpointHook(CheckpointHook):
 
 @HOOKS.register_module()
 class PublishBestHook(Hook):
-    """After training writes the weights of the best epoch alone: no optimizer, no teacher, no trainable parts of losses.
+    """After training writes the weights of the best epoch alone, without optimizer and trainable parts of losses.
 
     Args:
         filename (str): Name of the file in the work dir. A distilled student's weights have the key names of a
@@ -69,8 +69,9 @@ class PublishBestHook(Hook):
         if hasattr(model, 'student'):
             weights = {key[len('student.'):]: value for key, value in weights.items() if key.startswith('student.')}
             model = model.student
-        meta = dict(epoch=checkpoint['meta']['epoch'], classes=list(runner.train_dataloader.dataset.metainfo.get('classes', [])),
-                    bands=list(getattr(model, 'bands', [])), config=runner.cfg.pretty_text)
+        classes = runner.train_dataloader.dataset.metainfo.get('classes', [])
+        meta = dict(epoch=checkpoint['meta']['epoch'], classes=list(classes), bands=list(getattr(model, 'bands', [])),
+                    config=runner.cfg.pretty_text)
         path = Path(runner.work_dir) / self.filename
         save_student(path, weights, meta)
         runner.logger.info(f'The weights of epoch {meta["epoch"]} (best by validation) are in {path}')

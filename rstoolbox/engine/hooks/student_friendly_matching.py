@@ -54,8 +54,8 @@ class StudentFriendlyMatchingHook(Hook):
             raise ValueError('StudentFriendlyMatchingHook needs the gallery of the teacher: set model.gallery or the '
                              "hook's own 'gallery' to its folder.")
         if list(self.gallery.ids) != list(dataset.teacher.sample_ids):
-            raise ValueError('The gallery and the teacher data set of train_dataloader hold different samples; build the '
-                             'gallery from the same split.')
+            raise ValueError('The gallery and the teacher data set of train_dataloader hold different samples; '
+                             'build the gallery from the same split.')
         self.epochs = set(matching_epochs(self.start, self.interval, self.growth, runner.max_epochs + 1))
         self.dataloader = runner.build_dataloader(self.dataloader, seed=runner.seed, diff_rank_seed=False)
         self.folder = Path(runner.work_dir) / 'matches'
@@ -82,7 +82,8 @@ class StudentFriendlyMatchingHook(Hook):
         runner.message_hub.update_scalar('train/match/churn', table.churn(old))
         runner.message_hub.update_scalar('train/match/hub_size', table.hub_size())
         runner.logger.info(
-            f'Matched {len(ids)} student samples anew before epoch {runner.epoch + 1}: {100 * table.churn(old):.1f} % changed, '
+            f'Matched {len(ids)} student samples anew before epoch {runner.epoch + 1}: '
+            f'{100 * table.churn(old):.1f} % changed, '
             f'at most {table.hub_size()} students share a teacher sample ({time.time() - begin:.1f} s)')
 
     @torch.no_grad()
