@@ -12,7 +12,8 @@ shared_classes = (
 class_map = dict(
     rectangular_farmland='AnnualCrop', circular_farmland='AnnualCrop', forest='Forest',
     chaparral='HerbaceousVegetation', freeway='Highway', industrial_area='Industrial', meadow='Pasture',
-    dense_residential='Residential', medium_residential='Residential', sparse_residential='Residential', river='River', lake='SeaLake')
+    dense_residential='Residential', medium_residential='Residential', sparse_residential='Residential', river='River',
+    lake='SeaLake')
 
 rgb_plain_pipeline = [
     dict(type='LoadRaster'),
