@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 from rstoolbox.models.checkpoint import load_state
 from rstoolbox.models.loading import load_classifier
 from rstoolbox.models.sembridge.gallery import Gallery, hash_of_weights
-from rstoolbox.models.sembridge.matching import match_by_similarity
+from rstoolbox.models.sembridge.shortlist import shortlist_by_similarity
 from rstoolbox.registry import DATASETS, MODELS, STAGES
 from rstoolbox.structures import MatchTable, write_json
 
@@ -201,12 +201,14 @@ class MatchStage(Stage):
         checkpoint (str): Its weights.
         teacher (dict): The teacher's training split, without randomness.
         student (dict): The student's training split, without randomness.
+        shortlist (int): How many of the nearest teacher images to keep for later matchings of each student image.
         batch_size (int): Images per forward pass.
         **kwargs: See :class:`Stage`.
     """
 
-    def __init__(self, model, checkpoint, teacher, student, batch_size=128, **kwargs):
+    def __init__(self, model, checkpoint, teacher, student, shortlist=10, batch_size=128, **kwargs):
         self.model, self.checkpoint, self.batch_size = model, checkpoint, batch_size
+        self.shortlist = shortlist
         self.datasets = dict(teacher=DATASETS.build(teacher), student=DATASETS.build(student))
         super().__init__(**kwargs)
 
@@ -215,7 +217,7 @@ class MatchStage(Stage):
         return self.folder / 'match.json'
 
     def settings_for_fingerprint(self):
-        return dict(model=self.model, checkpoint=self.checkpoint,
+        return dict(model=self.model, checkpoint=self.checkpoint, shortlist=self.shortlist,
                     data={side: dataset.fingerprint() for side, dataset in self.datasets.items()})
 
     def run(self, resume):
@@ -226,12 +228,12 @@ class MatchStage(Stage):
         model.load_state_dict(weights)
         model = model.to(get_device()).eval()
         teacher, student = self.datasets['teacher'], self.datasets['student']
-        indices = match_by_similarity(
+        shortlist = shortlist_by_similarity(
             _embed(model.embed_rgb, student, self.batch_size), torch.as_tensor(student.gt_labels),
-            _embed(model.embed_ms, teacher, self.batch_size), torch.as_tensor(teacher.gt_labels))
+            _embed(model.embed_ms, teacher, self.batch_size), torch.as_tensor(teacher.gt_labels), self.shortlist)
         meta = dict(kind='similarity', epoch=0, matcher=hash_of_weights(weights), bands=list(teacher.bands),
                     student_split_hash=student.split_hash, teacher_split_hash=teacher.split_hash)
-        MatchTable(student.sample_ids, teacher.sample_ids, indices.numpy(), meta).save(self.artifact)
+        MatchTable(student.sample_ids, teacher.sample_ids, shortlist[:, 0], meta, shortlist).save(self.artifact)
 
 
 def build_stage(name, cfg, **kwargs):

@@ -22,16 +22,18 @@ class MatchTable:
         indices (Sequence[int]): (S,) positions in ``teacher_ids``; many students may share one teacher sample.
         meta (dict, optional): Where the matching comes from: ``student_split_hash``, ``teacher_split_hash``,
             ``bands``, ``matcher``, ``epoch`` and ``kind`` ('similarity', 'divergence' or 'random'). Must fit in JSON.
+        shortlist (array-like, optional): (S, K) positions in ``teacher_ids``, nearest first, for later matchings.
 
     Raises:
         ValueError: If an id stands twice, the number of indices is not S or an index is outside ``teacher_ids``.
     """
 
-    def __init__(self, student_ids, teacher_ids, indices, meta=None):
+    def __init__(self, student_ids, teacher_ids, indices, meta=None, shortlist=None):
         self._student_ids = tuple(student_ids)
         self._teacher_ids = tuple(teacher_ids)
         self._indices = np.array(indices).reshape(-1)
         self._meta = MappingProxyType(dict(meta or {}))
+        self._shortlist = None if shortlist is None else np.array(shortlist, np.int64)
         self._check()
         self._indices = self._indices.astype(np.int64)
         self._indices.flags.writeable = False
@@ -39,6 +41,7 @@ class MatchTable:
     student_ids = property(lambda self: self._student_ids, doc='tuple[str]: Ids of the S student samples.')
     teacher_ids = property(lambda self: self._teacher_ids, doc='tuple[str]: Ids of the T teacher samples.')
     indices = property(lambda self: self._indices, doc='np.ndarray: (S,) int64, read-only, into ``teacher_ids``.')
+    shortlist = property(lambda self: self._shortlist, doc='np.ndarray or None: (S, K) int64 into ``teacher_ids``.')
     meta = property(lambda self: self._meta, doc='Mapping: Where the matching comes from.')
 
     def __len__(self):
@@ -47,7 +50,7 @@ class MatchTable:
     def __eq__(self, other):
         return (isinstance(other, MatchTable) and self._student_ids == other._student_ids
                 and self._teacher_ids == other._teacher_ids and np.array_equal(self._indices, other._indices)
-                and self._meta == other._meta)
+                and self._meta == other._meta and np.array_equal(self._shortlist, other._shortlist))
 
     __hash__ = None
 
@@ -79,7 +82,8 @@ class MatchTable:
     def save(self, path):
         """Write the table as JSON, through a temporary file so that no half-written table can remain."""
         write_json(dict(student_ids=self._student_ids, teacher_ids=self._teacher_ids,
-                       indices=self._indices.tolist(), meta=dict(self._meta)), path)
+                       indices=self._indices.tolist(), meta=dict(self._meta),
+                       shortlist=None if self._shortlist is None else self._shortlist.tolist()), path)
 
     @classmethod
     def load(cls, path):
@@ -101,7 +105,7 @@ class MatchTable:
         if missing:
             raise ValueError(f'{path} is not a match table: {", ".join(missing)} missing, expected {", ".join(keys)}.')
         try:
-            return cls(**{key: content[key] for key in keys})
+            return cls(**{key: content[key] for key in keys}, shortlist=content.get('shortlist'))
         except (TypeError, ValueError) as error:
             raise ValueError(f'{path} is not a sound match table: {error}') from None
 
@@ -115,6 +119,12 @@ class MatchTable:
         if len(self._indices) != len(self._student_ids):
             raise ValueError(f'A match table needs one index per student sample: got {len(self._indices)} indices '
                              f'for {len(self._student_ids)} samples.')
+        if self._shortlist is not None:
+            teachers, shape = len(self._teacher_ids), self._shortlist.shape
+            inside = ((self._shortlist >= 0) & (self._shortlist < teachers)).all()
+            if len(shape) != 2 or shape[0] != len(self._student_ids) or not inside:
+                raise ValueError(f'The shortlist of a match table is (S, K) numbers of teachers, 0 to {teachers - 1}, '
+                                 f'for its {len(self._student_ids)} student samples; got shape {shape}.')
         if len(self._indices) == 0:
             return
         if not np.issubdtype(self._indices.dtype, np.integer):

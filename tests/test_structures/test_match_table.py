@@ -87,3 +87,13 @@ def test_unsound_files_are_refused(tmp_path):
     path.write_text(json.dumps(dict(student_ids=['a'], teacher_ids=['x'], indices=None, meta={})))
     with pytest.raises(ValueError, match='table.json is not a sound match table'):
         MatchTable.load(path)
+
+
+def test_a_shortlist_travels_with_the_table(tmp_path):
+    table = MatchTable(['a', 'b'], ['x', 'y', 'z'], [0, 2], shortlist=[[0, 1], [2, 0]])
+    table.save(tmp_path / 'table.json')
+    assert MatchTable.load(tmp_path / 'table.json') == table
+    with pytest.raises(ValueError, match=r'shortlist.*0 to 2.*2 student samples'):
+        MatchTable(['a', 'b'], ['x', 'y', 'z'], [0, 2], shortlist=[[0, 3], [2, 0]])
+    with pytest.raises(ValueError, match=r'got shape \(1, 2\)'):
+        MatchTable(['a', 'b'], ['x', 'y', 'z'], [0, 2], shortlist=[[0, 1]])

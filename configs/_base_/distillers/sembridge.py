@@ -15,7 +15,7 @@ train_dataset = dict(
 custom_hooks = [
     dict(
         type='StudentFriendlyMatchingHook', start='${matching.start}', interval='${matching.interval}',
-        growth='${matching.growth}', tau=3.,
+        growth='${matching.growth}', shortlist='${artifacts.match}', tau=3.,
         dataloader=dict(
             batch_size=128, num_workers=0, sampler=dict(type='DefaultSampler', shuffle=False),
             dataset='${rgb_data.match}'))

@@ -144,6 +144,6 @@ def _unreadable(path, kind, error):
     path = Path(path)
     if not path.is_file():
         return FileNotFoundError(f'There is no image at {path}.')
-    cause = str(error).replace(f'{path}: ', '') or type(error).__name__
+    cause = str(error).replace(f'{path}: ', '').rstrip('.') or type(error).__name__
     return ValueError(f'{path} ({path.stat().st_size:,} bytes) cannot be read as a {kind}: {cause}. '
                       'It may be cut off or of another format; fetch it again or take it out of the folder.')

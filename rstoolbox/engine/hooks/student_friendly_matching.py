@@ -10,6 +10,7 @@ from mmengine.model import is_model_wrapper
 
 from rstoolbox.models.sembridge.gallery import Gallery
 from rstoolbox.models.sembridge.matching import match_by_divergence
+from rstoolbox.models.sembridge.shortlist import match_in_shortlist
 from rstoolbox.registry import HOOKS
 from rstoolbox.structures import MatchTable
 
@@ -30,16 +31,19 @@ class StudentFriendlyMatchingHook(Hook):
         growth (int): By how much each further interval is longer than the one before, :math:`e_\mu`.
         dataloader (dict): Config of a loader over the student's training split without augmentation.
         gallery (str, optional): Folder of the teacher's gallery. Default: the one the distiller reads from.
+        shortlist (str, optional): File of the first match. Each student then chooses among the teacher samples on its
+            shortlist there, which look like it, instead of among its whole class, where a few samples on which the
+            teacher is unsure would be nearest to most students.
         tau (float): Temperature of both distributions.
 
     Logged scalars: ``match/churn``, the share of students whose teacher sample changed, and ``match/hub_size``, the
     largest number of students that share one teacher sample.
     """
 
-    def __init__(self, start, interval, growth, dataloader, gallery=None, tau=3.):
+    def __init__(self, start, interval, growth, dataloader, gallery=None, shortlist=None, tau=3.):
         matching_epochs(start, interval, growth, 1)  # raises where the three do not make a schedule
         self.start, self.interval, self.growth, self.tau = start, interval, growth, tau
-        self.dataloader, self.gallery = dataloader, gallery
+        self.dataloader, self.gallery, self.shortlist = dataloader, gallery, shortlist
 
     def before_train(self, runner):
         dataset = runner.train_dataloader.dataset
@@ -56,6 +60,8 @@ class StudentFriendlyMatchingHook(Hook):
         if list(self.gallery.ids) != list(dataset.teacher.sample_ids):
             raise ValueError('The gallery and the teacher data set of train_dataloader hold different samples; '
                              'build the gallery from the same split.')
+        if self.shortlist is not None:
+            self.shortlist = self._read_shortlist(dataset)
         self.epochs = set(matching_epochs(self.start, self.interval, self.growth, runner.max_epochs + 1))
         self.dataloader = runner.build_dataloader(self.dataloader, seed=runner.seed, diff_rank_seed=False)
         self.folder = Path(runner.work_dir) / 'matches'
@@ -72,8 +78,11 @@ class StudentFriendlyMatchingHook(Hook):
         ids, logits = self._student_logits(runner)
         order = {sample_id: row for row, sample_id in enumerate(ids)}
         rows = torch.tensor([order[sample_id] for sample_id in dataset.student.sample_ids])
-        indices = match_by_divergence(logits[rows], torch.as_tensor(dataset.student.gt_labels),
-                                      self.gallery['logits'], self.gallery.labels, tau=self.tau)
+        if self.shortlist is not None:
+            indices = match_in_shortlist(logits[rows], self.shortlist, self.gallery['logits'], tau=self.tau)
+        else:
+            indices = match_by_divergence(logits[rows], torch.as_tensor(dataset.student.gt_labels),
+                                          self.gallery['logits'], self.gallery.labels, tau=self.tau)
         old = dataset.match_table
         meta = dict(old.meta, kind='divergence', epoch=runner.epoch, tau=self.tau)
         table = MatchTable(old.student_ids, old.teacher_ids, indices.numpy(), meta)
@@ -99,6 +108,14 @@ class StudentFriendlyMatchingHook(Hook):
         # A sampler may repeat samples to fill the last round of ranks; the later merge by id drops the repeats.
         parts = all_gather_object((ids, torch.cat(logits)))
         return [i for part, _ in parts for i in part], torch.cat([part for _, part in parts])
+
+    def _read_shortlist(self, dataset):
+        table = MatchTable.load(self.shortlist)
+        if table.shortlist is None:
+            raise ValueError(f'The match table {self.shortlist} holds no shortlist; run the match stage with one.')
+        if (list(table.student_ids), list(table.teacher_ids)) != (dataset.student.sample_ids, list(self.gallery.ids)):
+            raise ValueError(f'The shortlist in {self.shortlist} is of other samples; run the match stage anew.')
+        return table.shortlist
 
     def _save(self, runner, table, epoch):
         if runner.rank == 0:

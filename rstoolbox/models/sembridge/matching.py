@@ -85,7 +85,7 @@ def match_at_random(student_labels, gallery_labels, seed=0):
         ValueError: For a class without a gallery sample.
     """
     generator = np.random.default_rng(seed)
-    student_labels, members = _members_by_class(student_labels, gallery_labels)
+    student_labels, members = members_by_class(student_labels, gallery_labels)
     matched = np.zeros(len(student_labels), dtype=np.int64)
     for label, rows in members.items():
         here = np.flatnonzero(student_labels == label)
@@ -99,7 +99,7 @@ def _match(operand, student_labels, gallery, gallery_labels, read_gallery, what)
         raise ValueError(f'{len(operand)} rows of student {what} but {len(student_labels)} student labels.')
     if len(gallery) != len(gallery_labels):
         raise ValueError(f'{len(gallery)} rows of gallery {what} but {len(gallery_labels)} gallery labels.')
-    student_labels, members = _members_by_class(student_labels, gallery_labels)
+    student_labels, members = members_by_class(student_labels, gallery_labels)
     matched = torch.zeros(len(operand), dtype=torch.int64)
     for label, rows in members.items():
         here = torch.from_numpy(np.flatnonzero(student_labels == label))
@@ -150,7 +150,7 @@ def _has_twins(block):
     return bool((keys.diff() <= TIE * keys.abs().amax().clamp(min=1)).any())
 
 
-def _members_by_class(student_labels, gallery_labels):
+def members_by_class(student_labels, gallery_labels):
     """The student labels as an array, and for each class among them the gallery rows that carry it."""
     student_labels = _labels_as_array(student_labels)
     gallery_labels = _labels_as_array(gallery_labels)
