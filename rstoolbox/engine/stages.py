@@ -5,9 +5,11 @@ import hashlib
 import json
 import time
 from abc import ABC, abstractmethod
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from filelock import FileLock
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.device import get_device
@@ -72,6 +74,10 @@ class Stage(ABC):
         Returns:
             Path: The artifact.
         """
+        with self._locked():
+            return self._ensure(resume)
+
+    def _ensure(self, resume):
         state = self.state()
         if state.get('finished') and state['fingerprint'] == self.fingerprint and self.artifact.exists():
             print_log(f'[{self.name}] done before with the same settings, reused: {self.artifact} '
@@ -96,6 +102,18 @@ class Stage(ABC):
         barrier()
         print_log(f'[{self.name}] finished in {time.time() - begin:.0f} s: {self.artifact}', logger='current')
         return self.artifact
+
+    @contextmanager
+    def _locked(self):
+        """Keep other runs that share the stage out while it runs; they then find its result."""
+        if is_main_process():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(self.folder / '.lock'):
+                barrier()
+                yield
+        else:
+            barrier()
+            yield
 
     def state(self):
         """What an earlier run left in the folder; empty if there was none."""

@@ -17,6 +17,7 @@ plain_pipeline = [dict(type='LoadRaster'), dict(type='ToReflectance'), '${pack}'
 train_pipeline = [
     dict(type='LoadRaster'),
     dict(type='ToReflectance'),
+    dict(type='mmpretrain.RandomResizedCrop', scale=64, crop_ratio_range=(0.5, 1.0)),
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(type='RandomRot90'),
     dict(type='RadiometricJitter', brightness=0.2, contrast=0.2, band_gain=0.05),

@@ -24,7 +24,7 @@ rgb_plain_pipeline = [
 rgb_train_pipeline = [
     dict(type='LoadRaster'),
     dict(type='ToReflectance'),
-    dict(type='Resize', scale=(64, 64), interpolation='area'),
+    dict(type='mmpretrain.RandomResizedCrop', scale=64, crop_ratio_range=(0.5, 1.0), interpolation='area'),
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(type='RandomRot90'),
     dict(type='RadiometricJitter', brightness=0.2, contrast=0.2, band_gain=0.05),

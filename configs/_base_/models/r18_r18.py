@@ -7,7 +7,7 @@ teacher = dict(
     neck=dict(type='mmpretrain.GlobalAveragePooling'),
     head=dict(
         type='mmpretrain.LinearClsHead', num_classes='${num_classes.teacher}', in_channels=512,
-        loss=dict(type='mmpretrain.LabelSmoothLoss', label_smooth_val='${label_smoothing}', mode='original')))
+        loss=dict(type='mmpretrain.LabelSmoothLoss', label_smooth_val='${teacher_label_smoothing}', mode='original')))
 student = dict(
     type='SceneClassifier',
     bands='${rgb_bands}',

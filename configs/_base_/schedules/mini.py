@@ -9,6 +9,7 @@ matcher_batch_size = 64
 learning_rate = 1e-3
 weight_decay = 0.05
 label_smoothing = 0.1
+teacher_label_smoothing = 0.  # a teacher trained with it tells less about the classes that are near
 matching = dict(start=6, interval=5, growth=1)
 
 train_cfg = dict(by_epoch=True, max_epochs='${max_epochs}', val_interval=1)
@@ -16,5 +17,6 @@ optim_wrapper = dict(
     type='OptimWrapper', optimizer=dict(type='AdamW', lr='${learning_rate}', weight_decay='${weight_decay}'))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.05, by_epoch=True, begin=0, end=2, convert_to_iter_based=True),
-    dict(type='CosineAnnealingLR', T_max='${max_epochs}', by_epoch=True, begin=0, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', T_max='${max_epochs}', by_epoch=True, begin=0, end='${max_epochs}',
+         convert_to_iter_based=True),
 ]

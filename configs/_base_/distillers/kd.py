@@ -1,0 +1,13 @@
+# Vanilla distillation from the teacher sample that the self-supervised matcher finds.
+_base_ = './stages.py'
+
+model = dict(
+    type='Distiller', student='${student}', teacher='${teacher}', gallery='${artifacts.gallery}',
+    image_size='${image_size}', losses=dict(kd=dict(type='KD', tau=3., loss_weight=1.)))
+train_dataset = dict(
+    type='UnpairedSceneDataset', student='${rgb_data.train}', teacher='${ms_data.gallery}',
+    match_table='${artifacts.match}', read_teacher=False)
+custom_hooks = []
+
+row = 'kd'
+rows = dict(none={'model': '${student}', 'train_dataset': '${rgb_data.train}', 'custom_hooks': []})
