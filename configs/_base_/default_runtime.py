@@ -22,7 +22,7 @@ default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=10),
     param_scheduler=dict(type='ParamSchedulerHook'),
-    checkpoint=dict(type='ResumableCheckpointHook', interval=1, save_best='${selection.metric}',
+    checkpoint=dict(type='ResumableCheckpointHook', interval='${checkpoint_interval}', save_best='${selection.metric}',
                     rule='${selection.rule}'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     reproducible=dict(type='ReproducibleEpochsHook'),

@@ -9,8 +9,9 @@ from .hooks import (
                     StudentFriendlyMatchingHook,
                     matching_epochs,
 )
+from .matching_stages import GalleryStage, MatchStage
 from .runner import Runner
-from .stages import GalleryStage, MatchStage, Stage, TrainStage
+from .stages import Stage, TrainStage
 
 __all__ = ['ConfigError', 'Experiment', 'GalleryStage', 'MatchStage', 'PublishBestHook', 'ReproducibleEpochsHook',
            'ResumableCheckpointHook', 'Runner', 'Stage', 'StudentFriendlyMatchingHook', 'TrainStage', 'load_config',

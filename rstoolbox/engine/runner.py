@@ -1,6 +1,7 @@
 """mmengine's runner with checkpoints that are never half-written and a record of what was run."""
 
 import errno
+import logging
 import os
 import re
 from pathlib import Path
@@ -74,7 +75,7 @@ def latest_checkpoint(work_dir):
             load_state(path)
             return str(path)
         except CheckpointError as error:
-            mmengine.logging.print_log(f'Passed over: {error}', logger='current', level='WARNING')
+            mmengine.logging.print_log(f'Passed over: {error}', logger='current', level=logging.WARNING)
     return None
 
 

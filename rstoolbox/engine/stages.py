@@ -1,6 +1,5 @@
 """Stages of an experiment: what must be trained or computed before what, each done once and reused."""
 
-import copy
 import hashlib
 import json
 import time
@@ -8,29 +7,20 @@ from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from pathlib import Path
 
-import torch
 from filelock import FileLock
 from mmengine.config import Config
-from mmengine.dataset import pseudo_collate
-from mmengine.device import get_device
 from mmengine.dist import barrier, is_main_process
 from mmengine.logging import print_log
-from rich.progress import Progress
-from torch.utils.data import DataLoader
 
-from rstoolbox.models.checkpoint import load_state
-from rstoolbox.models.loading import load_classifier
-from rstoolbox.models.sembridge.gallery import Gallery, hash_of_weights
-from rstoolbox.models.sembridge.shortlist import shortlist_by_similarity
-from rstoolbox.registry import DATASETS, MODELS, STAGES
-from rstoolbox.structures import MatchTable, write_json
+from rstoolbox.registry import DATASETS, STAGES
+from rstoolbox.structures import write_json
 
 from .config import resolve, runner_config
 from .runner import Runner
 
-# They change how fast a run goes or what it prints, not what comes out.
-COSMETIC = {'num_workers', 'persistent_workers', 'pin_memory', 'prefetch_factor', 'logger', 'timer', 'visualization',
-            'filename'}
+# They change how fast a run goes, what it prints or where its data lie, not what comes out.
+COSMETIC = {'num_workers', 'persistent_workers', 'pin_memory', 'prefetch_factor', 'logger', 'timer', 'filename',
+            'data_root', 'split_file'}
 RUN_KEYS = ('model', 'train_dataloader', 'train_cfg', 'val_dataloader', 'val_cfg', 'val_evaluator', 'optim_wrapper',
             'param_scheduler', 'default_hooks', 'custom_hooks', 'randomness')
 
@@ -124,10 +114,7 @@ class Stage(ABC):
         return self.folder / 'stage.json'
 
     def _fingerprint(self):
-        text = json.dumps(_strip(self.settings_for_fingerprint()), sort_keys=True, default=str)
-        # An artifact counts by what it is, not by where it lies.
-        for path, fingerprint in self.upstream.items():
-            text = text.replace(json.dumps(path)[1:-1], fingerprint)
+        text = json.dumps(_canonical(self.settings_for_fingerprint(), self.upstream), sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -156,8 +143,9 @@ class TrainStage(Stage):
 
     def settings_for_fingerprint(self):
         config = self.config()
-        dataset = DATASETS.build(config.train_dataloader.dataset)
-        return dict({key: config.get(key) for key in RUN_KEYS}, data=dataset.fingerprint())
+        loaders = [config.get(f'{part}_dataloader') for part in ('train', 'val')]
+        data = [DATASETS.build(loader.dataset).fingerprint() for loader in loaders if loader]
+        return dict({key: config.get(key) for key in RUN_KEYS}, data=data)
 
     def run(self, resume):
         config = self.config(work_dir=str(self.folder), resume=resume,
@@ -169,91 +157,6 @@ class TrainStage(Stage):
         Runner.from_cfg(config).train()
 
 
-@STAGES.register_module()
-class GalleryStage(Stage):
-    """Runs the frozen teacher once over its training images; the artifact is the folder of its outputs.
-
-    Args:
-        model (dict): Config of the teacher.
-        checkpoint (str): Its weights.
-        dataset (dict): Its training split with a pipeline that has no randomness.
-        batch_size (int): Images per forward pass.
-        **kwargs: See :class:`Stage`.
-    """
-
-    def __init__(self, model, checkpoint, dataset, batch_size=128, **kwargs):
-        self.model, self.checkpoint, self.dataset_cfg, self.batch_size = model, checkpoint, dataset, batch_size
-        self.dataset = DATASETS.build(dataset)
-        super().__init__(**kwargs)
-
-    @property
-    def artifact(self):
-        return self.folder / 'outputs'
-
-    def settings_for_fingerprint(self):
-        return dict(model=self.model, checkpoint=self.checkpoint, dataset=self.dataset_cfg,
-                    data=self.dataset.fingerprint())
-
-    def run(self, resume):
-        if not is_main_process():
-            return
-        classes = self.dataset.metainfo['classes']
-        config = copy.deepcopy(self.model)
-        config['head']['num_classes'] = len(classes)  # a gallery may be of some of the teacher's classes
-        model = MODELS.build(config)
-        load_classifier(model, self.checkpoint, 'teacher', classes=classes)
-        key = f'{hash_of_weights(model.state_dict())}-{self.dataset.fingerprint()}'
-        with Progress(transient=True) as bar:
-            task = bar.add_task('teacher outputs', total=len(self.dataset))
-            Gallery.build(self.artifact, model.to(get_device()), _loader(self.dataset, self.batch_size), key=key,
-                          ids=self.dataset.sample_ids, labels=self.dataset.gt_labels,
-                          progress=lambda done, _: bar.update(task, completed=done))
-
-
-@STAGES.register_module()
-class MatchStage(Stage):
-    """First match: for every student image the teacher image of its class that the matcher finds nearest.
-
-    Args:
-        model (dict): Config of the :class:`~rstoolbox.models.SceneMatcher`.
-        checkpoint (str): Its weights.
-        teacher (dict): The teacher's training split, without randomness.
-        student (dict): The student's training split, without randomness.
-        shortlist (int): How many of the nearest teacher images to keep for later matchings of each student image.
-        batch_size (int): Images per forward pass.
-        **kwargs: See :class:`Stage`.
-    """
-
-    def __init__(self, model, checkpoint, teacher, student, shortlist=10, batch_size=128, **kwargs):
-        self.model, self.checkpoint, self.batch_size = model, checkpoint, batch_size
-        self.shortlist = shortlist
-        self.datasets = dict(teacher=DATASETS.build(teacher), student=DATASETS.build(student))
-        super().__init__(**kwargs)
-
-    @property
-    def artifact(self):
-        return self.folder / 'match.json'
-
-    def settings_for_fingerprint(self):
-        return dict(model=self.model, checkpoint=self.checkpoint, shortlist=self.shortlist,
-                    data={side: dataset.fingerprint() for side, dataset in self.datasets.items()})
-
-    def run(self, resume):
-        if not is_main_process():
-            return
-        model = MODELS.build(self.model)
-        weights = load_state(self.checkpoint)['state_dict']
-        model.load_state_dict(weights)
-        model = model.to(get_device()).eval()
-        teacher, student = self.datasets['teacher'], self.datasets['student']
-        shortlist = shortlist_by_similarity(
-            _embed(model.embed_rgb, student, self.batch_size), torch.as_tensor(student.gt_labels),
-            _embed(model.embed_ms, teacher, self.batch_size), torch.as_tensor(teacher.gt_labels), self.shortlist)
-        meta = dict(kind='similarity', epoch=0, matcher=hash_of_weights(weights), bands=list(teacher.bands),
-                    student_split_hash=student.split_hash, teacher_split_hash=teacher.split_hash)
-        MatchTable(student.sample_ids, teacher.sample_ids, shortlist[:, 0], meta, shortlist).save(self.artifact)
-
-
 def build_stage(name, cfg, **kwargs):
     """Build the stage ``cfg.stages[name]`` with its references resolved; ``kwargs`` as in :class:`Stage`."""
     stage = dict(cfg.stages[name])
@@ -262,18 +165,14 @@ def build_stage(name, cfg, **kwargs):
     return STAGES.build(dict(stage, name=name, cfg=cfg, **kwargs))
 
 
-@torch.no_grad()
-def _embed(function, dataset, batch_size):
-    return torch.cat([function(batch['inputs']).float().cpu() for batch in _loader(dataset, batch_size)])
-
-
-def _loader(dataset, batch_size):
-    return DataLoader(dataset, batch_size, collate_fn=pseudo_collate)
-
-
-def _strip(tree):
+def _canonical(tree, upstream):
+    """The same tree without what is cosmetic, and with what files hold in place of where they lie."""
     if isinstance(tree, (dict, Config)):
-        return {key: _strip(value) for key, value in tree.items() if key not in COSMETIC}
+        return {key: _canonical(value, upstream) for key, value in tree.items() if key not in COSMETIC}
     if isinstance(tree, (list, tuple)):
-        return [_strip(value) for value in tree]
+        return [_canonical(value, upstream) for value in tree]
+    if isinstance(tree, str) and tree in upstream:
+        return upstream[tree]
+    if isinstance(tree, str) and tree.endswith('.json') and Path(tree).is_file():
+        return hashlib.sha256(Path(tree).read_bytes()).hexdigest()
     return tree

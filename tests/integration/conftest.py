@@ -18,6 +18,7 @@ max_epochs = 3
 teacher_epochs = 2
 matcher_epochs = 2
 matcher_batch_size = 8
+checkpoint_interval = 1
 matching = dict(start=1, interval=1, growth=0)
 thin = dict(stem_channels=8, base_channels=8)
 teacher = dict(backbone=thin, head=dict(in_channels=64))

@@ -10,6 +10,7 @@ learning_rate = 1e-3
 weight_decay = 0.05
 label_smoothing = 0.1
 teacher_label_smoothing = 0.  # a teacher trained with it tells less about the classes that are near
+checkpoint_interval = 5  # epochs that an interrupted run repeats at the most
 matching = dict(start=5, interval=5, growth=1)
 
 train_cfg = dict(by_epoch=True, max_epochs='${max_epochs}', val_interval=2)

@@ -1,0 +1,113 @@
+"""The stages that bring student and teacher samples together: the teacher's gallery and the first match."""
+
+import copy
+
+import torch
+from mmengine.dataset import pseudo_collate
+from mmengine.device import get_device
+from mmengine.dist import is_main_process
+from rich.progress import Progress
+from torch.utils.data import DataLoader
+
+from rstoolbox.models.checkpoint import load_state
+from rstoolbox.models.loading import load_classifier
+from rstoolbox.models.sembridge.gallery import Gallery, hash_of_weights
+from rstoolbox.models.sembridge.shortlist import shortlist_by_similarity
+from rstoolbox.registry import DATASETS, MODELS, STAGES
+from rstoolbox.structures import MatchTable
+
+from .stages import Stage
+
+
+@STAGES.register_module()
+class GalleryStage(Stage):
+    """Runs the frozen teacher once over its training images; the artifact is the folder of its outputs.
+
+    Args:
+        model (dict): Config of the teacher.
+        checkpoint (str): Its weights.
+        dataset (dict): Its training split with a pipeline that has no randomness.
+        batch_size (int): Images per forward pass.
+        **kwargs: See :class:`Stage`.
+    """
+
+    def __init__(self, model, checkpoint, dataset, batch_size=128, **kwargs):
+        self.model, self.checkpoint, self.dataset_cfg, self.batch_size = model, checkpoint, dataset, batch_size
+        self.dataset = DATASETS.build(dataset)
+        super().__init__(**kwargs)
+
+    @property
+    def artifact(self):
+        return self.folder / 'outputs'
+
+    def settings_for_fingerprint(self):
+        return dict(model=self.model, checkpoint=self.checkpoint, dataset=self.dataset_cfg,
+                    data=self.dataset.fingerprint())
+
+    def run(self, resume):
+        if not is_main_process():
+            return
+        classes = self.dataset.metainfo['classes']
+        config = copy.deepcopy(self.model)
+        config['head']['num_classes'] = len(classes)  # a gallery may be of some of the teacher's classes
+        model = MODELS.build(config)
+        load_classifier(model, self.checkpoint, 'teacher', classes=classes)
+        key = f'{hash_of_weights(model.state_dict())}-{self.dataset.fingerprint()}'
+        with Progress(transient=True) as bar:
+            task = bar.add_task('teacher outputs', total=len(self.dataset))
+            Gallery.build(self.artifact, model.to(get_device()), _loader(self.dataset, self.batch_size), key=key,
+                          ids=self.dataset.sample_ids, labels=self.dataset.gt_labels,
+                          progress=lambda done, _: bar.update(task, completed=done))
+
+
+@STAGES.register_module()
+class MatchStage(Stage):
+    """First match: for every student image the teacher image of its class that the matcher finds nearest.
+
+    Args:
+        model (dict): Config of the :class:`~rstoolbox.models.SceneMatcher`.
+        checkpoint (str): Its weights.
+        teacher (dict): The teacher's training split, without randomness.
+        student (dict): The student's training split, without randomness.
+        shortlist (int): How many of the nearest teacher images to keep for later matchings of each student image.
+        batch_size (int): Images per forward pass.
+        **kwargs: See :class:`Stage`.
+    """
+
+    def __init__(self, model, checkpoint, teacher, student, shortlist=10, batch_size=128, **kwargs):
+        self.model, self.checkpoint, self.batch_size = model, checkpoint, batch_size
+        self.shortlist = shortlist
+        self.datasets = dict(teacher=DATASETS.build(teacher), student=DATASETS.build(student))
+        super().__init__(**kwargs)
+
+    @property
+    def artifact(self):
+        return self.folder / 'match.json'
+
+    def settings_for_fingerprint(self):
+        return dict(model=self.model, checkpoint=self.checkpoint, shortlist=self.shortlist,
+                    data={side: dataset.fingerprint() for side, dataset in self.datasets.items()})
+
+    def run(self, resume):
+        if not is_main_process():
+            return
+        model = MODELS.build(self.model)
+        weights = load_state(self.checkpoint)['state_dict']
+        model.load_state_dict(weights)
+        model = model.to(get_device()).eval()
+        teacher, student = self.datasets['teacher'], self.datasets['student']
+        shortlist = shortlist_by_similarity(
+            _embed(model.embed_rgb, student, self.batch_size), torch.as_tensor(student.gt_labels),
+            _embed(model.embed_ms, teacher, self.batch_size), torch.as_tensor(teacher.gt_labels), self.shortlist)
+        meta = dict(kind='similarity', epoch=0, matcher=hash_of_weights(weights), bands=list(teacher.bands),
+                    student_split_hash=student.split_hash, teacher_split_hash=teacher.split_hash)
+        MatchTable(student.sample_ids, teacher.sample_ids, shortlist[:, 0], meta, shortlist).save(self.artifact)
+
+
+@torch.no_grad()
+def _embed(function, dataset, batch_size):
+    return torch.cat([function(batch['inputs']).float().cpu() for batch in _loader(dataset, batch_size)])
+
+
+def _loader(dataset, batch_size):
+    return DataLoader(dataset, batch_size, collate_fn=pseudo_collate)

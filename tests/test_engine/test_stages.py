@@ -1,0 +1,86 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from rstoolbox.engine.config import load_config
+from rstoolbox.engine.stages import TrainStage
+from rstoolbox.registry import STAGES
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope='module')
+def base(tmp_path_factory):
+    """An experiment over a copy of the embedded data set with two images a class in each part."""
+    return dict(data_root=str(tmp_path_factory.getbasetemp() / 'mini_of_stages'), images_per_class=8)
+
+
+def _teacher(tmp_path, base, **options):
+    cfg = load_config(ROOT / 'configs/sembridge/r18_ms2rgb.py', {**base, **options})
+    return TrainStage(name='teacher', cfg=cfg, root=tmp_path, upstream={},
+                      **{key: value for key, value in cfg.stages.teacher.items() if key != 'type'})
+
+
+@pytest.mark.parametrize(('options', 'same'), [
+    ({'num_workers': 0}, True),
+    ({'default_hooks.logger.interval': 1}, True),
+    ({'matching.start': 3}, True),  # the student's alone
+    ({'teacher_epochs': 3}, False),
+    ({'stage_seed': 1}, False),
+    ({'ms_bands': ('B02', 'B03', 'B04')}, False),
+])
+def test_a_fingerprint_changes_with_what_the_result_depends_on(tmp_path, base, options, same):
+    assert (_teacher(tmp_path, base).fingerprint == _teacher(tmp_path, base, **options).fingerprint) == same
+
+
+def test_statistics_count_by_what_they_are_not_by_where_they_lie(tmp_path, base):
+    text = (ROOT / 'configs/_base_/datasets/statistics/mini_s2s_ms.json').read_text()
+    (tmp_path / 'copy.json').write_text(text)
+    (tmp_path / 'other.json').write_text(text.replace('"mean": 0.', '"mean": 1.', 1))
+    here, copy, other = (_teacher(tmp_path, base, **options).fingerprint for options in (
+        {}, {'statistics.ms': str(tmp_path / 'copy.json')}, {'statistics.ms': str(tmp_path / 'other.json')}))
+    assert here == copy != other
+
+
+@STAGES.register_module()
+class CountingStage(TrainStage):
+    """Counts its runs instead of training."""
+
+    runs = 0
+
+    def run(self, resume):
+        CountingStage.runs += 1
+        self.resumed = resume
+        if getattr(self, 'fail', False):
+            raise KeyboardInterrupt
+        self.artifact.write_text('weights')
+
+
+def _counting(tmp_path, base, **options):
+    cfg = load_config(ROOT / 'configs/sembridge/r18_ms2rgb.py', {**base, **options})
+    return CountingStage(name='student', cfg=cfg, root=tmp_path, upstream={}, folder=tmp_path / 'student',
+                         settings=dict(cfg.rows['none']))
+
+
+def test_a_finished_stage_is_reused_and_an_interrupted_one_is_resumed_on_request(tmp_path, base):
+    CountingStage.runs = 0
+    stage = _counting(tmp_path, base)
+    stage.fail = True
+    with pytest.raises(KeyboardInterrupt):
+        stage.ensure()
+    assert json.loads((tmp_path / 'student/stage.json').read_text())['finished'] is False
+    again = _counting(tmp_path, base)
+    again.ensure(resume=True)
+    assert again.resumed
+    assert _counting(tmp_path, base).ensure() == tmp_path / 'student/best_student.pth'
+    assert CountingStage.runs == 2
+
+
+def test_a_run_of_other_settings_is_not_resumed(tmp_path, base):
+    _counting(tmp_path, base).ensure()
+    with pytest.raises(ValueError, match='other settings.*without --resume'):
+        _counting(tmp_path, base, max_epochs=3).ensure(resume=True)
+    other = _counting(tmp_path, base, max_epochs=3)
+    other.ensure()
+    assert not other.resumed
