@@ -6,6 +6,8 @@ import traceback
 from contextlib import contextmanager
 from pathlib import Path
 
+from .config import ConfigError
+
 PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -24,7 +26,7 @@ def readable_errors():
             text = text.rstrip().rsplit('\n', 1)[-1].partition(': ')[2]
         else:
             innermost = traceback.extract_tb(error.__traceback__)[-1].filename
-            ours = PACKAGE in Path(innermost).resolve().parents
+            ours = isinstance(error, ConfigError) or PACKAGE in Path(innermost).resolve().parents
         if not ours:
             raise
         sys.exit(f'error: {text}')
