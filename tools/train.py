@@ -5,7 +5,6 @@ python tools/train.py rstoolbox::sembridge/r18_ms2rgb.py --work-dir out --cfg-op
 """
 
 import argparse
-import os
 
 from mmengine.config import DictAction
 
@@ -25,7 +24,7 @@ def parse_args():
     parser.add_argument('--amp', action='store_true', help='train in mixed precision (needs an accelerator)')
     parser.add_argument('--seed', type=int, help='random seed (default: the one in the config)')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE',
-                        help='override settings of the config, e.g. data_root=data/mine train_cfg.max_epochs=5')
+                        help='override settings of the config, e.g. data_root=data/mine max_epochs=5')
     add_launcher(parser)
     return parser.parse_args()
 
@@ -41,9 +40,8 @@ def main():
         use_amp(cfg)
     values = setup_launcher(args.launcher)
     checkpoint = args.resume if args.resume not in (None, 'auto') else None
-    if checkpoint is not None and not os.path.isfile(checkpoint):
-        raise ConfigError(f"--resume names a checkpoint that does not exist: '{checkpoint}'.")
-    train(cfg, args.work_dir or default_work_dir(cfg), resume=args.resume is not None, load_from=checkpoint, **values)
+    work_dir = args.work_dir or cfg.get('work_dir') or default_work_dir(cfg)
+    train(cfg, work_dir, resume=args.resume is not None or bool(cfg.get('resume')), load_from=checkpoint, **values)
 
 
 def use_amp(cfg):

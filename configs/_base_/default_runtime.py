@@ -25,6 +25,7 @@ default_hooks = dict(
     checkpoint=dict(type='ResumableCheckpointHook', interval='${checkpoint_interval}', save_best='${selection.metric}',
                     rule='${selection.rule}'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
+    sync_buffers=dict(type='SyncBuffersHook'),  # else each process validates its own batch statistics
     reproducible=dict(type='ReproducibleEpochsHook'),
     publish=dict(type='PublishBestHook', filename='best_student.pth'))
 

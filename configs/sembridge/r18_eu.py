@@ -8,5 +8,5 @@ _base_ = [
 # The control: a same-class teacher sample drawn anew every epoch.
 rows = dict(
     kd_random={
-        'model.losses': dict(kd=dict(type='KD', tau=3., loss_weight=1.)), 'custom_hooks': [],
+        'model.losses': dict(kd=dict(type='KD', tau='${tau}', loss_weight=1.)), 'custom_hooks': [],
         'train_dataset.match': 'random', 'train_dataset.match_table': None})

@@ -4,6 +4,7 @@ import difflib
 import hashlib
 import json
 import os
+import zlib
 from collections import Counter
 from pathlib import Path
 
@@ -111,9 +112,12 @@ class SceneDataset(BaseDataset):
         return ids_hash(self.sample_ids)
 
     def fingerprint(self):
-        """Return 16 hex digits that change with the samples, their file sizes, labels, bands or the pipeline."""
-        sizes = [os.path.getsize(Path(self.data_root, name)) for name in self.sample_ids]
-        content = json.dumps([self.split_hash, sizes, self._gt_labels.tolist(), self.metainfo['classes'], self.bands,
+        """Return 16 hex digits that change with the samples, their files, labels, bands or the pipeline.
+
+        Of a file its size and first 4 KiB count, so that a large archive need not be read.
+        """
+        files = [_summary(Path(self.data_root, name)) for name in self.sample_ids]
+        content = json.dumps([self.split_hash, files, self._gt_labels.tolist(), self.metainfo['classes'], self.bands,
                               self.file_bands, self.sensor.name, self._pipeline_key])
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
@@ -279,6 +283,11 @@ def _common_combinations(labels, smallest=5):
     combinations = [tuple(label) for label in labels]
     counts = Counter(combinations)
     return [combination if counts[combination] >= smallest else () for combination in combinations]
+
+
+def _summary(path):
+    with open(path, 'rb') as file:
+        return os.path.getsize(path), zlib.crc32(file.read(4096))
 
 
 def _nearest(name, names):

@@ -13,6 +13,7 @@ import re
 from pathlib import Path
 
 from mmengine.config import Config
+from mmengine.logging import print_log
 from mmengine.registry import Registry
 from mmengine.runner import Runner
 from omegaconf import OmegaConf
@@ -21,7 +22,8 @@ from omegaconf.errors import OmegaConfBaseException
 from rstoolbox import registry as registries
 
 # Taken out of the dict by mmengine before the constructor sees it.
-BUILDER_KEYS = ('type', '_scope_', '_delete_', 'convert_to_iter_based', 'constructor')
+BUILDER_KEYS = ('type', '_scope_', '_delete_', 'convert_to_iter_based', 'constructor', 'paramwise_cfg', 'priority',
+                'requires_grad', 'override', 'name')
 REFERENCE = re.compile(r'^\$\{([\w.]+)\}$')
 # What mmengine's Runner reads although no shipped base has to spell it out.
 RUNNER_KEYS = ('auto_scale_lr', 'compile', 'custom_imports', 'find_unused_parameters', 'launcher', 'load_from',
@@ -48,7 +50,7 @@ def load_config(path, options=None):
     path = find_config(path)
     cfg = Config.fromfile(path)
     for key, value in (options or {}).items():
-        set_option(cfg, key, value)
+        set_option(cfg, key, value, follow_last=True)
     return cfg
 
 
@@ -69,19 +71,39 @@ def find_config(path):
                       f'{"Nearest: " + ", ".join(near) if near else "No config there has a similar name."}')
 
 
-def set_option(cfg, path, value):
-    """Set a dotted path of an unresolved config, following references on the way.
+def set_option(cfg, path, value, follow_last=False):
+    """Set a dotted path of an unresolved config, where the value is defined.
 
-    A reference that stands on the way is replaced by a copy of what it refers to, so that only this use changes.
+    A reference on the way is followed, so that all uses of what it refers to change together: with
+    ``train_cfg = dict(max_epochs='${max_epochs}')`` the path ``train_cfg.max_epochs`` sets ``max_epochs``.
     A key that is not there yet may be set where the ``type`` beside it has an argument of that name.
+
+    Args:
+        cfg (mmengine.config.Config): Changed in place.
+        path (str): Keys, and positions in lists, with dots between.
+        value (object): What to set.
+        follow_last (bool): Follow a reference that is the last key's own value, too, instead of replacing it.
 
     Raises:
         ConfigError: No base defines the path; the text names the nearest one.
     """
-    *parents, last = path.split('.')
+    *parents, last = keys = path.split('.')
     node, done = cfg, []
-    for key in parents:
-        node = _child(cfg, node, key, path, done)
+    for place, key in enumerate(keys):
+        child = _child(node, key, path, done) if place < len(parents) else _leaf(node, last)
+        reference = REFERENCE.match(child) if isinstance(child, str) else None
+        if reference and (place < len(parents) or (follow_last and parents)):
+            target = '.'.join([reference.group(1), *keys[place + 1:]])
+            print_log(f"{path} is defined by '{target}' and set there, for all its uses", logger='current')
+            try:
+                return set_option(cfg, target, value, follow_last)
+            except ConfigError as error:
+                raise ConfigError(f"'{path}' is defined by '{target}'. {error}") from None
+        if place == len(parents):
+            break
+        if not isinstance(child, (dict, list, tuple)):
+            raise ConfigError(f"'{path}': '{'.'.join([*done, key])}' is {child!r}, which has no keys of its own.")
+        node = child
         done.append(key)
     if isinstance(node, (list, tuple)):
         node[_index(node, last, path, done)] = value
@@ -156,28 +178,16 @@ def check_types(cfg):
                     + (f"Did you mean '{near[0]}'?" if near else f'It takes: {", ".join(sorted(accepted))}.'))
 
 
-def _child(cfg, node, key, path, done):
+def _child(node, key, path, done):
     if isinstance(node, (list, tuple)):
-        index = _index(node, key, path, done)
-        node[index] = child = _materialise(cfg, node[index])
-        return child
+        return node[_index(node, key, path, done)]
     if key not in node:
         _raise_unknown(path, node, key, done)
-    node[key] = _materialise(cfg, node[key])
-    child = node[key]  # mmengine stores a copy of what is assigned
-    if not isinstance(child, (dict, list)):
-        raise ConfigError(f"'{path}': '{'.'.join([*done, key])}' is {child!r}, which has no keys of its own.")
-    return child
+    return node[key]
 
 
-def _materialise(cfg, value):
-    match = REFERENCE.match(value) if isinstance(value, str) else None
-    if match is None:
-        return value
-    target = cfg
-    for key in match.group(1).split('.'):
-        target = _materialise(cfg, target[key])
-    return copy.deepcopy(target)
+def _leaf(node, key):
+    return node.get(key) if isinstance(node, dict) else None
 
 
 def _index(node, key, path, done):
@@ -189,8 +199,8 @@ def _index(node, key, path, done):
 
 
 def _raise_unknown(path, node, key, done):
-    near = difflib.get_close_matches(key, [*node, *(_arguments(_find_type(node['type'])) or ()) ] if 'type' in node
-                                     else list(node), n=1, cutoff=0.4)
+    known = [*node, *(_arguments(_find_type(node['type'])) or ())] if 'type' in node else list(node)
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
     hint = (f"Did you mean '{'.'.join([*done, near[0]])}'?" if near
             else f'There are: {", ".join(sorted(map(str, node)))}.')
     raise ConfigError(f"No base of this config defines '{path}': '{key}' is not a key of "

@@ -6,6 +6,8 @@ import traceback
 from contextlib import contextmanager
 from pathlib import Path
 
+from rstoolbox.registry import UnknownTypeError
+
 from .config import ConfigError
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -15,11 +17,14 @@ PACKAGE = Path(__file__).resolve().parents[1]
 def readable_errors():
     """End the command with one message where the toolbox itself found something wrong with what it was given.
 
-    Those errors say what to do, and a traceback would bury that. All others keep theirs.
+    Those errors say what to do, and a traceback would bury that. All others keep theirs, and with the environment
+    variable ``RSTOOLBOX_TRACEBACK`` set every error does.
     """
     try:
         yield
-    except (ValueError, KeyError, TypeError, OSError, ArithmeticError) as error:
+    except (ValueError, OSError, ArithmeticError, UnknownTypeError) as error:
+        if os.environ.get('RSTOOLBOX_TRACEBACK'):
+            raise
         text = str(error)
         if 'Original Traceback' in text:  # from a worker of a data loader, as text
             ours = f'{PACKAGE}{os.sep}' in text.rsplit('  File "', 1)[-1]

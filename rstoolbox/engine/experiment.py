@@ -26,12 +26,14 @@ class Experiment:
         work_dir (str | Path): The main run goes here, the stages to ``stages/`` and the other rows to ``<row>/``
             below it. A config's ``stage_root`` puts the stages elsewhere, so that experiments can share them.
         resume (bool): Go on with the run that was interrupted.
+        load_from (str, optional): A checkpoint of the main run: to resume from, or else to start with.
         values: Further keys of the runner for every run, e.g. ``launcher``.
     """
 
-    def __init__(self, cfg, work_dir, resume=False, **values):
+    def __init__(self, cfg, work_dir, resume=False, load_from=None, **values):
         self.cfg, self.work_dir, self.resume = copy.deepcopy(cfg), Path(work_dir), resume
-        self.cfg.merge_from_dict(values)
+        self.load_from = load_from or cfg.get('load_from')
+        self.cfg.merge_from_dict(dict(values, load_from=None))
         self.root = cfg.get('stage_root') or self.work_dir / 'stages'
         self.stages, self.rows, self.upstream = {}, {}, {}
 
@@ -42,19 +44,20 @@ class Experiment:
             dict[str, dict[str, float]]: For each row accuracy, precision, recall and F1 on the test split, in percent.
         """
         self.prepare()
-        rows = [*self.cfg.get('rows', {}), self.cfg.get('row', 'student')]
+        rows = [*(self.cfg.get('rows') or {}), self.cfg.get('row', 'student')]
         for number, name in enumerate(rows, 1):
             print_log(f'Student {number} of {len(rows)}: {name}', logger='current')
             main = name == rows[-1]
             self.rows[name] = TrainStage(
                 settings={} if main else dict(self.cfg.rows[name]), name=name, cfg=self.cfg, root=None,
-                upstream=self.upstream, folder=self.work_dir if main else self.work_dir / name)
+                upstream=self.upstream, folder=self.work_dir if main else self.work_dir / name,
+                load_from=self.load_from if main else None)
             self.rows[name].ensure(self.resume)
         return self._report()
 
     def prepare(self):
         """Run the stages alone; ``cfg.artifacts`` then names their results."""
-        names = list(self.cfg.get('stages', {}))
+        names = list(self.cfg.get('stages') or {})
         for number, name in enumerate(names, 1):
             print_log(f'Stage {number} of {len(names)}: {name}', logger='current')
             stage = self.stages[name] = build_stage(name, self.cfg, root=self.root, upstream=self.upstream)
@@ -78,10 +81,16 @@ def train(cfg, work_dir, resume=False, load_from=None, **values):
         cfg (mmengine.config.Config): The unresolved config.
         work_dir (str | Path): Where everything is written.
         resume (bool): Go on with an interrupted run.
-        load_from (str, optional): A checkpoint of the main run to resume from or start with.
+        load_from (str, optional): A checkpoint of the main run: to resume from, or else to start with.
         values: Further keys of the runner, e.g. ``launcher``.
+
+    Raises:
+        FileNotFoundError: If ``load_from`` does not exist.
     """
-    if 'stages' in cfg and load_from is None:
-        return Experiment(cfg, work_dir, resume, **values).run()
-    config = runner_config(cfg, work_dir=str(work_dir), resume=resume, load_from=load_from, **values)
+    if load_from is not None and not Path(load_from).is_file():
+        raise FileNotFoundError(f"There is no checkpoint '{load_from}' to resume from.")
+    if cfg.get('stages'):
+        return Experiment(cfg, work_dir, resume, load_from, **values).run()
+    config = runner_config(cfg, work_dir=str(work_dir), resume=resume, load_from=load_from or cfg.get('load_from'),
+                           **values)
     return Runner.from_cfg(config).train()

@@ -1,10 +1,14 @@
 """Starting a run as one process or as several."""
 
 import os
+import subprocess
+from datetime import timedelta
 
 import torch
 from mmengine.dist import init_dist, is_distributed
 
+# Others wait while one process fills the gallery of a large archive or another run trains a shared stage.
+PATIENCE = timedelta(hours=24)
 LAUNCHERS = ('none', 'pytorch', 'slurm')
 
 
@@ -28,14 +32,21 @@ def setup_launcher(launcher):
     gpu = torch.cuda.is_available()
     if not is_distributed():
         if gpu:
-            init_dist(launcher, backend='nccl')
+            init_dist(launcher, backend='nccl', timeout=PATIENCE)
         else:
             if launcher == 'slurm':
                 os.environ.setdefault('RANK', os.environ['SLURM_PROCID'])
                 os.environ.setdefault('WORLD_SIZE', os.environ['SLURM_NTASKS'])
-            torch.distributed.init_process_group(backend='gloo')
+                os.environ.setdefault('LOCAL_RANK', os.environ['SLURM_LOCALID'])
+                os.environ.setdefault('MASTER_ADDR', _first_host(os.environ['SLURM_NODELIST']))
+            torch.distributed.init_process_group(backend='gloo', timeout=PATIENCE)
     if gpu:
         return dict(launcher=launcher)
     # mmengine's own default names a GPU for each process, which a model on the CPU must not have.
     wrapper = dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False)
     return dict(launcher=launcher, model_wrapper_cfg=wrapper)
+
+
+def _first_host(nodes):
+    return subprocess.run(['scontrol', 'show', 'hostname', nodes], capture_output=True, text=True,
+                          check=True).stdout.split()[0]

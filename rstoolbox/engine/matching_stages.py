@@ -41,8 +41,7 @@ class GalleryStage(Stage):
         return self.folder / 'outputs'
 
     def settings_for_fingerprint(self):
-        return dict(model=self.model, checkpoint=self.checkpoint, dataset=self.dataset_cfg,
-                    data=self.dataset.fingerprint())
+        return dict(model=self.model, checkpoint=self.checkpoint, data=self.dataset.fingerprint())
 
     def run(self, resume):
         if not is_main_process():

@@ -9,6 +9,7 @@ from mmengine.logging import print_log
 from torch.utils.data import DataLoader
 
 from rstoolbox.models.loading import load_classifier
+from rstoolbox.models.sembridge.gallery import Gallery
 from rstoolbox.registry import DATASETS, MODELS
 from rstoolbox.structures import MatchTable, write_json
 from rstoolbox.visualization import MatchedPair, plot_confusion_matrix, plot_curves, plot_matched_pairs, plot_tsne
@@ -34,16 +35,19 @@ def write_report(experiment, results):
     pictures.mkdir(exist_ok=True)
     for name, result in results.items():
         report = result['report']
+        if report.get('task') != 'single':
+            print_log(f'No confusion matrix of {name}: it is drawn for one class an image', logger='current')
+            continue
         plot_confusion_matrix(report['confusion_matrix'], report['classes'], pictures / f'confusion_{name}.png',
                               title=f'{name}, test split')
     plot_curves({name: sorted(stage.folder.glob('*/vis_data/scalars.json')) for name, stage in experiment.rows.items()},
                 pictures / 'curves.png', title='Students')
     main = experiment.rows[list(experiment.rows)[-1]]
     dataset = DATASETS.build(main.config().train_dataloader.dataset)
-    if getattr(dataset, 'match_table', None) is not None:
+    if getattr(dataset, 'match_table', None) is not None and dataset.student.gt_labels.ndim == 1:
         _plot_pairs(main, dataset, pictures / 'matched_pairs.png')
-    if 'gallery' in experiment.stages and 'none' in experiment.rows:
-        _plot_embeddings(experiment, main, dataset, pictures / 'tsne.png')
+        if 'gallery' in experiment.stages and 'none' in experiment.rows and dataset.teacher.gt_labels.ndim == 1:
+            _plot_embeddings(experiment, main, dataset, pictures / 'tsne.png')
     print_log(f'Pictures are in {pictures}', logger='current')
 
 
@@ -61,7 +65,7 @@ def _plot_pairs(stage, dataset, out):
     first, last = (MatchTable.load(tables[0]), MatchTable.load(tables[-1])) if tables else (dataset.match_table,) * 2
     student, teacher = _plain(dataset.student), _plain(dataset.teacher)
     pairs = []
-    for label in range(len(dataset.metainfo['classes'])):
+    for label in np.unique(dataset.student.gt_labels):
         row = int(np.flatnonzero(dataset.student.gt_labels == label)[0])
         images = [_image(teacher, table.indices[row]) for table in (first, last)]
         pairs.append(MatchedPair(
@@ -85,24 +89,27 @@ def _image(dataset, row):
 
 def _plot_embeddings(experiment, main, dataset, out):
     """Test images as the student without transfer and the distilled one see them, among the teacher's samples."""
-    from rstoolbox.models.sembridge.gallery import Gallery
     gallery = Gallery.open(experiment.stages['gallery'].artifact)
-    before, labels = _embeddings(experiment.rows['none'])
-    after, _ = _embeddings(main)
-    teacher = gallery['embedding']
-    plot_tsne({'before: without transfer': (before, teacher), f'after: {main.name}': (after, teacher)}, labels,
-              gallery.labels, dataset.metainfo['classes'], out)
+    (before, labels), (after, _) = (_outputs(stage) for stage in (experiment.rows['none'], main))
+    # Embeddings are in one space only where they are of one width; what classes they stand for can always be compared.
+    same = before['embedding'].shape[1] == after['embedding'].shape[1] == gallery['embedding'].shape[1]
+    kind = 'embedding' if same else 'logits'
+    plot_tsne({'before: without transfer': (before[kind], gallery[kind]),
+               f'after: {main.name}': (after[kind], gallery[kind])},
+              labels, gallery.labels, dataset.metainfo['classes'], out)
 
 
 @torch.no_grad()
-def _embeddings(stage):
+def _outputs(stage):
+    """Embedding and logits of the test images, with their labels."""
     config = student_config(stage.config())
     model = MODELS.build(config.model)
     load_classifier(model, stage.artifact, 'student')
     model.eval()
     data = DATASETS.build(config.test_dataloader.dataset)
-    features = []
+    outputs = dict(embedding=[], logits=[])
     for batch in DataLoader(data, 128, collate_fn=pseudo_collate):
-        inputs = model.data_preprocessor(batch, False)['inputs']
-        features.append(model.extract_feat(inputs)[-1].cpu())
-    return torch.cat(features).numpy(), data.gt_labels
+        features = model.extract_feat(model.data_preprocessor(batch, False)['inputs'])
+        outputs['embedding'].append(features[-1].flatten(1).cpu())
+        outputs['logits'].append(model.head(features).cpu())
+    return {name: torch.cat(values).numpy() for name, values in outputs.items()}, data.gt_labels

@@ -4,6 +4,8 @@ import errno
 import logging
 import os
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import mmengine.runner
@@ -13,6 +15,8 @@ from mmengine.utils.dl_utils import collect_env
 from rstoolbox.models.checkpoint import CheckpointError, load_state
 from rstoolbox.structures import write_json
 from rstoolbox.version import __version__
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Runner(mmengine.runner.Runner):
@@ -89,13 +93,15 @@ def split_hashes(dataset):
 
 def git_state():
     """Commit of the checkout this package runs from and whether it differs from it; None outside a checkout."""
-    import subprocess
+    if shutil.which('git') is None:
+        return None
 
     def git(*arguments):
-        return subprocess.run(['git', '-C', str(Path(__file__).parent), *arguments], capture_output=True, text=True)
+        return subprocess.run(['git', '-C', str(ROOT), *arguments], capture_output=True, text=True)
 
-    commit = git('rev-parse', 'HEAD')
-    if commit.returncode:
+    commit, top = git('rev-parse', 'HEAD'), git('rev-parse', '--show-toplevel')
+    # Installed below some other repository, the package is not part of it.
+    if commit.returncode or Path(top.stdout.strip()).resolve() != ROOT:
         return None
     return dict(commit=commit.stdout.strip(), modified=bool(git('status', '--porcelain').stdout.strip()))
 

@@ -37,6 +37,8 @@ class Stage(ABC):
         folder (str | Path, optional): A folder to use instead of one below ``root``.
     """
 
+    leftovers = ()  # patterns of files
+
     def __init__(self, name, cfg, root, upstream, folder=None):
         self.name, self.cfg, self.upstream = name, cfg, upstream
         self.fingerprint = self._fingerprint()
@@ -55,6 +57,11 @@ class Stage(ABC):
     def run(self, resume):
         """Do the work; leaves :attr:`artifact` behind."""
 
+    def clear(self):
+        """Remove what an earlier run left in the folder."""
+        for path in [path for pattern in self.leftovers for path in self.folder.glob(pattern)]:
+            path.unlink()
+
     def ensure(self, resume=False):
         """Run the stage unless its result is there already.
 
@@ -71,7 +78,7 @@ class Stage(ABC):
         state = self.state()
         if state.get('finished') and state['fingerprint'] == self.fingerprint and self.artifact.exists():
             print_log(f'[{self.name}] done before with the same settings, reused: {self.artifact} '
-                      f'(delete {self.folder} to do it anew)', logger='current')
+                      f'(delete its stage.json to do it anew)', logger='current')
             return self.artifact
         same = state.get('fingerprint') == self.fingerprint
         if state and not same and resume:
@@ -83,6 +90,8 @@ class Stage(ABC):
         print_log(f'[{self.name}] runs in {self.folder}', logger='current')
         begin = time.time()
         if is_main_process():
+            if not (resume and same):
+                self.clear()  # before the state: killed in between, nothing old can pass for new
             write_json(dict(fingerprint=self.fingerprint, finished=False), self._state_file)
         barrier()
         self.run(resume and same)
@@ -114,7 +123,7 @@ class Stage(ABC):
         return self.folder / 'stage.json'
 
     def _fingerprint(self):
-        text = json.dumps(_canonical(self.settings_for_fingerprint(), self.upstream), sort_keys=True, default=str)
+        text = json.dumps(canonical(self.settings_for_fingerprint(), self.upstream), sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -125,11 +134,14 @@ class TrainStage(Stage):
     Args:
         settings (dict): Overrides of the experiment's config for this run, from dotted path to value.
         publish (str): File name of the best weights in the stage's folder.
+        load_from (str, optional): A checkpoint to resume from, or else to start with.
         **kwargs: See :class:`Stage`.
     """
 
-    def __init__(self, settings=None, publish='best_student.pth', **kwargs):
-        self.settings, self.publish = dict(settings or {}), publish
+    leftovers = ('epoch_*.pth*', 'best_*.pth*', 'matches/epoch_*.json', 'test.json', '*/vis_data/scalars.json')
+
+    def __init__(self, settings=None, publish='best_student.pth', load_from=None, **kwargs):
+        self.settings, self.publish, self.load_from = dict(settings or {}), publish, load_from
         self.settings['default_hooks.publish.filename'] = publish
         super().__init__(**kwargs)
 
@@ -144,17 +156,15 @@ class TrainStage(Stage):
     def settings_for_fingerprint(self):
         config = self.config()
         loaders = [config.get(f'{part}_dataloader') for part in ('train', 'val')]
-        data = [DATASETS.build(loader.dataset).fingerprint() for loader in loaders if loader]
+        data = [data_fingerprint(DATASETS.build(loader.dataset)) for loader in loaders if loader]
         return dict({key: config.get(key) for key in RUN_KEYS}, data=data)
 
     def run(self, resume):
-        config = self.config(work_dir=str(self.folder), resume=resume,
+        config = self.config(work_dir=str(self.folder), resume=resume or self.load_from is not None,
+                             load_from=self.load_from,
                              experiment_name=f'{self.name}_{self.fingerprint}_{time.time_ns()}')
-        if not resume and is_main_process():
-            for path in [*self.folder.glob('*.pth'), *self.folder.glob('matches/*.json')]:
-                path.unlink()
-        barrier()
         Runner.from_cfg(config).train()
+
 
 
 def build_stage(name, cfg, **kwargs):
@@ -165,12 +175,19 @@ def build_stage(name, cfg, **kwargs):
     return STAGES.build(dict(stage, name=name, cfg=cfg, **kwargs))
 
 
-def _canonical(tree, upstream):
+def data_fingerprint(dataset):
+    """The data set's own fingerprint; of a foreign data set, which has none, its length and classes."""
+    if hasattr(dataset, 'fingerprint'):
+        return dataset.fingerprint()
+    return [len(dataset), list(getattr(dataset, 'metainfo', {}).get('classes', []))]
+
+
+def canonical(tree, upstream):
     """The same tree without what is cosmetic, and with what files hold in place of where they lie."""
     if isinstance(tree, (dict, Config)):
-        return {key: _canonical(value, upstream) for key, value in tree.items() if key not in COSMETIC}
+        return {key: canonical(value, upstream) for key, value in tree.items() if key not in COSMETIC}
     if isinstance(tree, (list, tuple)):
-        return [_canonical(value, upstream) for value in tree]
+        return [canonical(value, upstream) for value in tree]
     if isinstance(tree, str) and tree in upstream:
         return upstream[tree]
     if isinstance(tree, str) and tree.endswith('.json') and Path(tree).is_file():

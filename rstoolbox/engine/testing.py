@@ -1,13 +1,16 @@
 """Testing a trained student: the student alone, on the test split."""
 
+import hashlib
 import json
 
 from mmengine.dist import barrier, broadcast_object_list, is_main_process
 
 from rstoolbox.models.loading import load_classifier
+from rstoolbox.registry import DATASETS
 from rstoolbox.structures import write_json
 
 from .runner import Runner
+from .stages import canonical, data_fingerprint
 
 TRAINING_KEYS = ('train_dataloader', 'train_cfg', 'val_dataloader', 'val_cfg', 'val_evaluator', 'optim_wrapper',
                  'param_scheduler')
@@ -26,7 +29,7 @@ def student_config(config):
         config[key] = None
     config.custom_hooks = []
     config.default_hooks = {key: hook for key, hook in config.default_hooks.items()
-                            if hook['type'] not in TRAINING_HOOKS}
+                            if hook and hook['type'] not in TRAINING_HOOKS}
     config.default_hooks.setdefault('checkpoint', None)
     return config
 
@@ -52,16 +55,24 @@ def test(config, checkpoint):
 def test_once(stage):
     """Test the artifact of a train stage, or return the result of the earlier test of the same weights."""
     path = stage.folder / 'test.json'
+    config = stage.config(work_dir=str(stage.folder / 'test'), experiment_name=f'{stage.name}_{stage.fingerprint}_test')
+    key = _key(stage, config)
     if path.is_file():
         result = json.loads(path.read_text())
-        if result['fingerprint'] == stage.fingerprint:
+        if result['key'] == key:
             return result
     barrier()
-    config = stage.config(work_dir=str(stage.folder / 'test'), experiment_name=f'{stage.name}_{stage.fingerprint}_test')
     metrics, report = test(config, stage.artifact)
     metrics = {key: metrics[key] for key in METRICS if key in metrics}
-    result = [dict(fingerprint=stage.fingerprint, metrics=metrics, report=report)]
+    result = [dict(key=key, metrics=metrics, report=report)]
     broadcast_object_list(result)
     if is_main_process():
         write_json(result[0], path)
     return result[0]
+
+
+def _key(stage, config):
+    """What the result of a test depends on: the weights, the data and how they are scored."""
+    data = data_fingerprint(DATASETS.build(config.test_dataloader.dataset))
+    text = json.dumps([data, canonical(config.test_evaluator, {})], default=str).encode()
+    return hashlib.sha256(text + stage.artifact.read_bytes()).hexdigest()[:16]

@@ -32,10 +32,22 @@ def test_an_override_reaches_every_reference_to_it(base):
     assert cfg.data.train.data_root == 'elsewhere'
 
 
-def test_an_override_through_a_reference_changes_that_use_only(base):
+def test_an_override_through_a_reference_changes_what_it_refers_to(base):
     cfg = resolve(load_config(base, {'train_dataloader.dataset.data_root': 'mine'}))
-    assert cfg.train_dataloader.dataset.data_root == 'mine'
-    assert cfg.data.train.data_root == 'data/here'
+    assert cfg.train_dataloader.dataset.data_root == cfg.data.train.data_root == cfg.data_root == 'mine'
+
+
+def test_a_run_of_the_experiment_keeps_its_own_settings_after_an_override():
+    cfg = load_config('rstoolbox::sembridge/r18_ms2rgb.py', {
+        'train_cfg.max_epochs': 7, 'model.student.backbone.depth': 34, 'model.losses.kd.tau': 5.,
+        'train_dataloader.dataset.seed': 3})
+    teacher = runner_config(cfg, cfg.stages.teacher.settings)
+    assert teacher.train_cfg.max_epochs == cfg.teacher_epochs
+    assert teacher.train_dataloader.dataset.modality == 'ms'
+    none, kd = (runner_config(cfg, cfg.rows[row]) for row in ('none', 'kd'))
+    assert none.train_cfg.max_epochs == kd.train_cfg.max_epochs == 7
+    assert none.model.backbone.depth == kd.model.student.backbone.depth == 34
+    assert kd.model.losses.kd.tau == 5.
 
 
 def test_a_child_inherits_and_overrides(base, tmp_path):
@@ -47,7 +59,7 @@ def test_a_child_inherits_and_overrides(base, tmp_path):
 @pytest.mark.parametrize('path, near', [
     ('data_rot', "'data_root'"),
     ('train_dataloader.batchsize', "'train_dataloader.batch_size'"),
-    ('train_dataloader.dataset.data_prefx', "'train_dataloader.dataset.data_prefix'"),
+    ('train_dataloader.dataset.data_prefx', "'data.train.data_prefix'"),
     ('train_dataloader.steps.3.prob', 'train_dataloader.steps.0'),
     ('model.num_classes.deeper', 'has no keys'),
 ])

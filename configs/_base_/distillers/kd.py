@@ -1,12 +1,14 @@
 # Vanilla distillation from the teacher sample that the self-supervised matcher finds.
 _base_ = './stages.py'
 
+tau = 3.
 model = dict(
-    type='Distiller', student='${student}', teacher='${teacher}', gallery='${artifacts.gallery}',
-    image_size='${image_size}', losses=dict(kd=dict(type='KD', tau=3., loss_weight=1.)))
+    type='Distiller', student='${student}', teacher='${teacher}',
+    teacher_checkpoint='${artifacts.teacher}', gallery='${artifacts.gallery}', image_size='${image_size}',
+    losses=dict(kd=dict(type='KD', tau='${tau}', loss_weight=1.)))
 train_dataset = dict(
     type='UnpairedSceneDataset', student='${rgb_data.train}', teacher='${ms_data.gallery}',
-    match_table='${artifacts.match}', read_teacher=False)
+    match_table='${artifacts.match}', read_teacher=False, seed='${randomness.seed}')
 custom_hooks = []
 
 row = 'kd'

@@ -7,11 +7,11 @@ model = dict(losses=dict(kd=dict(loss_weight=lambda_1), ska=dict(type='SKA', los
 custom_hooks = [
     dict(
         type='StudentFriendlyMatchingHook', start='${matching.start}', interval='${matching.interval}',
-        growth='${matching.growth}', shortlist='${artifacts.match}', tau=3.,
+        growth='${matching.growth}', shortlist='${artifacts.match}', tau='${tau}',
         dataloader=dict(
             batch_size=128, num_workers=0, sampler=dict(type='DefaultSampler', shuffle=False),
             dataset='${rgb_data.match}'))
 ]
 
 row = 'sembridge'
-rows = dict(kd={'model.losses': dict(kd=dict(type='KD', tau=3., loss_weight=1.)), 'custom_hooks': []})
+rows = dict(kd={'model.losses': dict(kd=dict(type='KD', tau='${tau}', loss_weight=1.)), 'custom_hooks': []})

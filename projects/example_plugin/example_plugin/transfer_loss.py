@@ -1,5 +1,7 @@
 """A transfer loss that compares what the two sides find alike, whatever their widths."""
 
+import torch
+
 from rstoolbox.models.transfer import TransferLoss
 from rstoolbox.registry import TRANSFER_LOSSES
 
@@ -23,10 +25,12 @@ class LinearCKA(TransferLoss):
 
     def compare(self, student, teacher, labels, progress):
         """Return the loss of embeddings (B, D_s) and (B, D_t)."""
-        student, teacher = (_centred_gram(side['embedding'].float()) for side in (student, teacher))
-        norms = student.norm() * teacher.norm()
-        # A batch without any difference between samples has no similarities to compare.
-        return 1 - (student * teacher).sum() / norms.clamp(min=1e-12)
+        # Sums of squared products leave the range of half precision, into which autocast would put them.
+        with torch.autocast(student['embedding'].device.type, enabled=False):
+            student, teacher = (_centred_gram(side['embedding'].float()) for side in (student, teacher))
+            norms = student.norm() * teacher.norm()
+            # A batch without any difference between samples has no similarities to compare.
+            return 1 - (student * teacher).sum() / norms.clamp(min=1e-12)
 
 
 def _centred_gram(embedding):

@@ -35,7 +35,8 @@ class ResumableCheckpointHook(CheckpointHook):
         self.last_ckpt = None  # else the parent writes the whole checkpoint here, and it would be written twice
         self._save_best_checkpoint(runner, metrics)
         last = runner.epoch == runner.max_epochs
-        if runner.epoch % self.interval == 0 or (self.save_last and last):
+        due = self.interval > 0 and runner.epoch % self.interval == 0 and runner.epoch >= self.save_begin
+        if due or (self.save_last and last):
             self._save_checkpoint_with_step(runner, runner.epoch, dict(epoch=runner.epoch, iter=runner.iter))
 
     @staticmethod
@@ -62,7 +63,8 @@ class PublishBestHook(Hook):
     @master_only
     def after_train(self, runner):
         best = runner.message_hub.get_info('best_ckpt') if 'best_ckpt' in runner.message_hub.runtime_info else None
-        best = best or runner.message_hub.get_info('last_ckpt')
+        # By name: the work dir may have been moved since.
+        best = Path(runner.work_dir) / Path(best or runner.message_hub.get_info('last_ckpt')).name
         checkpoint = load_state(best)
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         weights = checkpoint['state_dict']

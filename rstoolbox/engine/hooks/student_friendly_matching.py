@@ -50,6 +50,9 @@ class StudentFriendlyMatchingHook(Hook):
         if not hasattr(dataset, 'set_match_table'):
             raise TypeError(f'StudentFriendlyMatchingHook needs a data set whose match can be swapped '
                             f'(UnpairedSceneDataset), but train_dataloader.dataset is a {type(dataset).__name__}.')
+        if dataset.match_table is None or dataset.match == 'random':
+            raise ValueError('StudentFriendlyMatchingHook renews a first match: give train_dataloader.dataset a '
+                             "match_table and leave match='table'.")
         model = _unwrap(runner.model)
         if isinstance(self.gallery, str):
             self.gallery = Gallery.open(self.gallery)
@@ -67,7 +70,7 @@ class StudentFriendlyMatchingHook(Hook):
         self.folder = Path(runner.work_dir) / 'matches'
         if runner.epoch > 0:
             self._restore(runner)
-        elif dataset.match_table is not None:
+        else:
             self._save(runner, dataset.match_table, 0)
 
     def before_train_epoch(self, runner):

@@ -58,7 +58,9 @@ class Distiller(BaseModel):
         sizes = image_size if isinstance(image_size, Mapping) else dict(student=image_size, teacher=image_size)
         student = MODELS.build(student)
         check_classifier(student, 'student')
-        transfer_losses = {name: TRANSFER_LOSSES.build(config) for name, config in losses.items()}
+        # A student starts from the same weights whatever parts its losses have.
+        with torch.random.fork_rng(devices=[]):
+            transfer_losses = {name: TRANSFER_LOSSES.build(config) for name, config in losses.items()}
         outputs = {name for loss in transfer_losses.values() for name in loss.needs}
         if gallery is not None:
             source = GalleryTeacher(gallery, outputs)
@@ -73,7 +75,8 @@ class Distiller(BaseModel):
         self.task_weight = task_weight
         self.taps = FeatureTaps(student, outputs, taps.get('student'), 'student')
         if transfer_losses:
-            self._prepare(sizes['student'])
+            with torch.random.fork_rng(devices=[]):
+                self._prepare(sizes['student'])
 
     def _prepare(self, image_size):
         """Show every loss the shapes of both sides, so that its trainable parts exist before the optimizer does."""
@@ -119,7 +122,12 @@ class Distiller(BaseModel):
             teacher = self.teacher(inputs, data_samples)
             labels, progress = _labels(data_samples), training_progress()
             for name, loss in self.transfer_losses.items():
-                losses[f'loss_{name}'] = loss(student, teacher, labels=labels, progress=progress)
+                try:
+                    losses[f'loss_{name}'] = loss(student, teacher, labels=labels, progress=progress)
+                except ValueError:
+                    # A loss may refuse what a student gone astray puts out; then the batch is what to report.
+                    check_finite(losses, data_samples, images)
+                    raise
         check_finite(losses, data_samples, images)
         return {**losses, **{name: value for name, value in task.items() if 'loss' not in name}}
 

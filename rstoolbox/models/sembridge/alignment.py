@@ -8,7 +8,8 @@ from rstoolbox.models.transfer.base import TransferLoss, full_precision
 from rstoolbox.registry import TRANSFER_LOSSES
 
 from .coral import coral_loss
-from .released import HEADS, ReleasedPlanner
+from .ranks import of_all_ranks
+from .released import NUM_HEADS, ReleasedPlanner
 from .transport import sinkhorn
 
 # (token_weight, pooled_weight)
@@ -26,11 +27,10 @@ class SKA(TransferLoss):
     :func:`sinkhorn` for these carries to every student position a mean of teacher tokens (the barycentric map), and
     CORAL compares the carried tokens with the student's, and the pooled features of both sides.
 
-    The CORAL is its ``relative`` form, between 0 and about 1 for any network. Measured on ResNet18 features of 64-pixel
-    EuroSAT images (batch 64; gradient norms at the last feature map, at the start and after 10, 30 and 80 steps): KD at
-    tau 3 gives 0.013, 0.008, 0.009, 0.007; relative CORAL of tokens 0.017, 0.017, 0.011, 0.013 and of pooled features
-    0.023, 0.015, 0.007, 0.010. Deep CORAL's form gives 4e-4 to 6e-5: beside KD it vanishes unless a weight of 30 to 140
-    lifts it, another one for every network. With 0.35 on both, the default, the whole loss pulls about as hard as KD.
+    The CORAL is its unbiased ``relative`` form, at most about 1 for any network, over the batches of all processes.
+    Deep CORAL's own form is of the order 1e-4 on 512-wide features, so that beside distillation it vanishes unless a
+    weight lifts it, another one for every network. The pooled CORAL depends on which teacher samples are in the batch,
+    not on who is matched with whom; the match is in the tokens.
 
     ``variant='as_released'`` is the published planner (see :class:`ReleasedPlanner`) with its CORAL of scatter matrices
     and its factors of 0.01; it takes only equal token widths and counts.
@@ -75,9 +75,7 @@ class SKA(TransferLoss):
         self.student_projection = _near_identity(student_width, width)
         fixed = None if width == teacher_width else _orthonormal(teacher_width, width)
         self.register_buffer('teacher_projection', fixed)
-        pooled_student, pooled_teacher = student['embedding'].shape[1], teacher['embedding'].shape[1]
-        same = pooled_student == pooled_teacher
-        self.pooled_projection = nn.Identity() if same else _near_identity(pooled_student, pooled_teacher)
+        self.pooled_projection = _near_identity(student['embedding'].shape[1], teacher['embedding'].shape[1])
 
     def compare(self, student, teacher, labels, progress):
         device = student['tokens'].device.type
@@ -105,10 +103,13 @@ class SKA(TransferLoss):
 
     def _coral(self, student, teacher):
         student_tokens, teacher_tokens = self._project(student['tokens'], teacher['tokens'])
-        plan = self._plan(student_tokens, teacher_tokens)
-        carried = (plan / plan.sum(dim=2, keepdim=True)) @ teacher_tokens
-        return (coral_loss(student_tokens.flatten(1), carried.flatten(1), variant='relative'),
-                coral_loss(self.pooled_projection(student['embedding']), teacher['embedding'], variant='relative'))
+        # The plan says where tokens go. Through it the carried target would move with the student.
+        with torch.no_grad():
+            plan = self._plan(student_tokens, teacher_tokens)
+            carried = (plan / plan.sum(dim=2, keepdim=True)) @ teacher_tokens
+        pooled = self.pooled_projection(student['embedding'])
+        return (_coral_of_all_ranks(student_tokens.flatten(1), carried.flatten(1)),
+                _coral_of_all_ranks(pooled, teacher['embedding']))
 
     def _project(self, student_tokens, teacher_tokens):
         if self.teacher_projection is not None:
@@ -123,11 +124,15 @@ class SKA(TransferLoss):
     def _check_released(self, student, teacher):
         student_shape, teacher_shape = student['tokens'].shape[1:], teacher['tokens'].shape[1:]
         pooled = student['embedding'].shape[1], teacher['embedding'].shape[1]
-        if student_shape != teacher_shape or pooled[0] != pooled[1] or student_shape[1] % HEADS:
+        if student_shape != teacher_shape or pooled[0] != pooled[1] or student_shape[1] % NUM_HEADS:
             raise ValueError("SKA with variant='as_released' takes tokens of the same count and width (a multiple of "
-                             f'{HEADS}) and pooled features of the same width on both sides; got (N, D) = '
+                             f'{NUM_HEADS}) and pooled features of the same width on both sides; got (N, D) = '
                              f'{tuple(student_shape)} and {tuple(teacher_shape)}, pooled {pooled[0]} and {pooled[1]}. '
                              "variant='sound' takes any.")
+
+
+def _coral_of_all_ranks(student, teacher):
+    return coral_loss(of_all_ranks(student), of_all_ranks(teacher), variant='relative')
 
 
 def attention_received(tokens):
@@ -138,7 +143,7 @@ def attention_received(tokens):
     student, and on the student's they would learn the masses that hide a difference.
     """
     batch, count, width = tokens.shape
-    heads = HEADS if width % HEADS == 0 else 1
+    heads = NUM_HEADS if width % NUM_HEADS == 0 else 1
     views = tokens.reshape(batch, count, heads, width // heads).transpose(1, 2)
     mean_square = views.square().mean(dim=(2, 3), keepdim=True).clamp(min=torch.finfo(tokens.dtype).tiny)
     logits = views @ views.transpose(2, 3) / (mean_square * (width // heads)**0.5)

@@ -4,9 +4,7 @@ import math
 from collections.abc import Mapping
 
 import torch
-import torch.distributed.nn.functional as collectives
 import torch.nn.functional as F
-from mmengine.dist import get_world_size, is_distributed
 from mmengine.model import BaseDataPreprocessor, BaseModel
 from mmpretrain.structures import DataSample
 from torch import nn
@@ -14,6 +12,7 @@ from torch import nn
 from rstoolbox.registry import MODELS
 
 from ..finite import check_finite
+from .ranks import of_all_ranks
 
 MAX_SCALE = 100.
 
@@ -90,7 +89,7 @@ class SceneMatcher(BaseModel):
         # As in CLIP the parameter itself is held back, or it would have no gradient to come back with.
         with torch.no_grad():
             self.log_scale.clamp_(max=math.log(MAX_SCALE))
-        losses = dict(loss=info_nce(_of_all_ranks(ms), _of_all_ranks(rgb), self.scale).mean())
+        losses = dict(loss=info_nce(of_all_ranks(ms), of_all_ranks(rgb), self.scale).mean())
         check_finite(losses, data_samples or [DataSample()] * len(ms), inputs['rgb'])
         return losses
 
@@ -157,13 +156,6 @@ def info_nce(ms, rgb, scale):
     logits = scale * ms @ rgb.T
     target = torch.arange(len(ms), device=ms.device)
     return (F.cross_entropy(logits, target, reduction='none') + F.cross_entropy(logits.T, target, reduction='none')) / 2
-
-
-def _of_all_ranks(embeddings):
-    """The rows of all ranks; gradients reach each rank's own from the loss of every rank, which DDP then averages."""
-    if not is_distributed() or get_world_size() == 1:
-        return embeddings
-    return torch.cat(collectives.all_gather(embeddings.contiguous()))
 
 
 def _pooled(encoder, images):

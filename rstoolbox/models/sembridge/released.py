@@ -5,7 +5,7 @@ from torch import nn
 
 from .coral import coral_loss
 
-HEADS = 8
+NUM_HEADS = 8
 
 
 class ReleasedPlanner(nn.Module):
@@ -44,8 +44,8 @@ class ReleasedPlanner(nn.Module):
 def attention(tokens, qkv):
     """The map (B, 8, N, N) of 8-head self-attention of ``tokens`` (B, N, C) under the weight ``qkv`` (3C, C)."""
     batch, count, width = tokens.shape
-    query, key, _ = (tokens @ qkv.T).reshape(batch, count, 3, HEADS, width // HEADS).permute(2, 0, 3, 1, 4)
-    return torch.softmax(query @ key.transpose(2, 3) * (width // HEADS)**-0.5, dim=-1)
+    query, key, _ = (tokens @ qkv.T).reshape(batch, count, 3, NUM_HEADS, width // NUM_HEADS).permute(2, 0, 3, 1, 4)
+    return torch.softmax(query @ key.transpose(2, 3) * (width // NUM_HEADS)**-0.5, dim=-1)
 
 
 def _reweight(tokens, weights):

@@ -129,13 +129,13 @@ import sys
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
-from rstoolbox.models.sembridge.matcher import _of_all_ranks, info_nce
+from rstoolbox.models.sembridge.matcher import of_all_ranks, info_nce
 
 rank, folder = int(sys.argv[1]), sys.argv[2]
 dist.init_process_group('gloo', init_method=f'file://{folder}/store', rank=rank, world_size=2)
 weight = torch.arange(6.).reshape(2, 3).requires_grad_()
 images = torch.randn(4, 2, 2, generator=torch.Generator().manual_seed(0))[2 * rank:2 * rank + 2]
-info_nce(*(_of_all_ranks(F.normalize(images[:, view] @ weight, dim=1)) for view in range(2)), 5.).mean().backward()
+info_nce(*(of_all_ranks(F.normalize(images[:, view] @ weight, dim=1)) for view in range(2)), 5.).mean().backward()
 dist.all_reduce(weight.grad)
 torch.save(weight.grad / 2, f'{folder}/{rank}.pt')
 """
