@@ -11,6 +11,7 @@ from rstoolbox.registry import UnknownTypeError
 from .config import ConfigError
 
 PACKAGE = Path(__file__).resolve().parents[1]
+OURS = (PACKAGE, PACKAGE.parent / 'tools')
 
 
 @contextmanager
@@ -27,11 +28,12 @@ def readable_errors():
             raise
         text = str(error)
         if 'Original Traceback' in text:  # from a worker of a data loader, as text
-            ours = f'{PACKAGE}{os.sep}' in text.rsplit('  File "', 1)[-1]
+            ours = any(f'{folder}{os.sep}' in text.rsplit('  File "', 1)[-1] for folder in OURS)
             text = text.rstrip().rsplit('\n', 1)[-1].partition(': ')[2]
         else:
             innermost = traceback.extract_tb(error.__traceback__)[-1].filename
-            ours = isinstance(error, ConfigError) or PACKAGE in Path(innermost).resolve().parents
+            parents = Path(innermost).resolve().parents
+            ours = isinstance(error, ConfigError) or any(folder in parents for folder in OURS)
         if not ours:
             raise
         sys.exit(f'error: {text}')

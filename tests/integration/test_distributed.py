@@ -15,7 +15,6 @@ matcher = dict(ms_encoder=encoder, rgb_encoder=encoder)
 batch_size = {batch}
 rows = dict(_delete_=True)
 stage_root = '{stages}'
-model = dict(losses=dict(_delete_=True, kd=dict(type='KD', tau=3.)))
 """
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -77,6 +78,18 @@ def test_the_test_tool_gives_the_numbers_of_the_summary(finished, run_tool, tmp_
     assert {key: out['metrics'][key] for key in summary} == pytest.approx(summary)
     assert (tmp_path / 'out.pkl').stat().st_size > 0
     assert len(list((tmp_path / 'show').rglob('*.png'))) == 16  # a quarter of eight images a class
+
+
+def test_resuming_from_a_checkpoint_that_is_named(finished, tmp_path):
+    config, work_dir = finished
+    shutil.copytree(work_dir / 'stages', tmp_path / 'run/stages')
+    done = _train(config, tmp_path / 'run', '--resume', str(work_dir / 'epoch_2.pth')).wait()
+    assert done == 0, _log(tmp_path / 'run')[-3000:]
+    assert not (tmp_path / 'run/epoch_2.pth').exists()  # it went on behind that epoch
+    ours, theirs = (torch.load(folder / 'best_student.pth', weights_only=True)['state_dict']
+                    for folder in (tmp_path / 'run', work_dir))
+    for key in theirs:
+        assert torch.equal(ours[key], theirs[key]), key
 
 
 def test_killed_in_any_stage_it_goes_on_to_the_same_student(finished, tmp_path):

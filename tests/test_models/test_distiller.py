@@ -327,3 +327,13 @@ def test_taps_at_other_places(distiller_config, pair_batch):
     model = MODELS.build(distiller_config(taps=taps))
     assert model.taps.paths == dict(logits='head', embedding='neck', tokens='backbone.layer3', feats='backbone.layer4')
     steps(model, pair_batch(), 1)
+
+
+def test_several_labels_reach_the_losses_as_scores():
+    from mmpretrain.structures import DataSample
+
+    from rstoolbox.models.distillers.distiller import _labels
+    single = [DataSample().set_gt_label(2), DataSample().set_gt_label(0)]
+    assert _labels(single, 3).tolist() == [2, 0]
+    several = [DataSample().set_gt_label([0, 2]), DataSample().set_gt_label([1])]
+    assert _labels(several, 3).tolist() == [[1, 0, 1], [0, 1, 0]]

@@ -126,7 +126,9 @@ class StudentFriendlyMatchingHook(Hook):
             table.save(self.folder / f'epoch_{epoch:03d}.json')
 
     def _restore(self, runner):
-        tables = [path for path in sorted(self.folder.glob('epoch_*.json')) if int(path.stem[6:]) < runner.epoch]
+        # Beside the checkpoint, which may be that of another run.
+        folder = Path(runner._load_from).parent / self.folder.name
+        tables = [path for path in sorted(folder.glob('epoch_*.json')) if int(path.stem[6:]) < runner.epoch]
         if tables:
             runner.train_dataloader.dataset.set_match_table(MatchTable.load(tables[-1]))
             runner.logger.info(f'The match is that of {tables[-1]}')

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import torch
 from mmengine.logging import MessageHub
 from mmengine.model import BaseModel
+from mmpretrain.structures import label_to_onehot
 from torch import nn
 
 from rstoolbox.registry import DISTILLERS, MODELS, TRANSFER_LOSSES
@@ -120,7 +121,7 @@ class Distiller(BaseModel):
         losses = {'loss_task': self.task_weight * sum(value for name, value in task.items() if 'loss' in name)}
         if self.transfer_losses:
             teacher = self.teacher(inputs, data_samples)
-            labels, progress = _labels(data_samples), training_progress()
+            labels, progress = _labels(data_samples, self.student.num_classes), training_progress()
             for name, loss in self.transfer_losses.items():
                 try:
                     losses[f'loss_{name}'] = loss(student, teacher, labels=labels, progress=progress)
@@ -153,8 +154,11 @@ def _student_images(inputs):
     return inputs['student'] if isinstance(inputs, Mapping) else inputs
 
 
-def _labels(data_samples):
+def _labels(data_samples, num_classes):
     """Class indices (B,), or the scores (B, C) of several labels or of mixed images."""
     if 'gt_score' in data_samples[0]:
         return torch.stack([sample.gt_score for sample in data_samples])
-    return torch.cat([sample.gt_label for sample in data_samples])
+    labels = [sample.gt_label for sample in data_samples]
+    if all(len(label) == 1 for label in labels):
+        return torch.cat(labels)
+    return torch.stack([label_to_onehot(label, num_classes) for label in labels])

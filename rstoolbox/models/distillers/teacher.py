@@ -110,7 +110,7 @@ class GalleryTeacher:
         return self._rows(torch.zeros(2, dtype=torch.long))
 
     def _rows(self, indices):
-        rows = self.gallery.rows(indices)
+        rows = self.gallery.rows(indices, self.outputs)
         return {name: rows[name].to(self.device, non_blocking=True) for name in self.outputs}
 
     def apply(self, function):

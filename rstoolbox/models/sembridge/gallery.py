@@ -49,11 +49,12 @@ class Gallery:
             raise KeyError(f"The gallery {self.folder} keeps {', '.join(self.names)}, but not '{name}'.")
         return self._arrays[name]
 
-    def rows(self, indices):
-        """Read some rows of every output.
+    def rows(self, indices, names=None):
+        """Read some rows of the outputs.
 
         Args:
             indices (Tensor | ndarray | list): (B,) rows, in any order, repeats allowed.
+            names (Sequence[str], optional): Which outputs. Default: all.
 
         Returns:
             dict[str, Tensor]: Output -> (B, ...) float32 on the CPU.
@@ -66,7 +67,7 @@ class Gallery:
         if outside.any():
             raise IndexError(f'Row {int(indices[outside][0])} is outside of the gallery {self.folder}, which has '
                              f'{len(self)} rows: the match table is of another gallery.')
-        return {name: torch.from_numpy(array[indices]) for name, array in self._arrays.items()}
+        return {name: torch.from_numpy(self[name][indices]) for name in names or self.names}
 
     @classmethod
     def open(cls, folder, expected_key=None):
