@@ -63,8 +63,9 @@ class PublishBestHook(Hook):
     @master_only
     def after_train(self, runner):
         best = runner.message_hub.get_info('best_ckpt') if 'best_ckpt' in runner.message_hub.runtime_info else None
-        # By name: the work dir may have been moved since.
-        best = Path(runner.work_dir) / Path(best or runner.message_hub.get_info('last_ckpt')).name
+        best = Path(best or runner.message_hub.get_info('last_ckpt'))
+        if not best.is_file():  # the work dir was moved since
+            best = Path(runner.work_dir) / best.name
         checkpoint = load_state(best)
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         weights = checkpoint['state_dict']
