@@ -28,9 +28,9 @@ class SKA(TransferLoss):
     CORAL compares the carried tokens with the student's, and the pooled features of both sides.
 
     The CORAL is its unbiased ``relative`` form, at most about 1 for any network, over the batches of all processes.
-    Deep CORAL's own form is of the order 1e-4 on 512-wide features, so that beside distillation it vanishes unless a
-    weight lifts it, another one for every network. The pooled CORAL depends on which teacher samples are in the batch,
-    not on who is matched with whom; the match is in the tokens.
+    Deep CORAL's own form is divided by the squared width, so that it needs another weight for every network. The pooled
+    CORAL depends on which teacher samples are in the batch, not on who is matched with whom; the match is in the
+    tokens.
 
     ``variant='as_released'`` is the published planner (see :class:`ReleasedPlanner`) with its CORAL of scatter matrices
     and its factors of 0.01; it takes only equal token widths and counts.

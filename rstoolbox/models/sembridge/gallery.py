@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 import zlib
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from mmengine.logging import print_log
 
 from rstoolbox.structures.files import write_json
 
@@ -131,8 +133,8 @@ class Gallery:
                 gallery = cls.open(folder, expected_key=key)
                 if gallery.ids == ids and set(outputs) <= set(gallery.names):
                     return gallery
-            except GalleryError:
-                pass  # built anew below; this one stays until then
+            except GalleryError as error:  # it stays until the new one is complete
+                print_log(f'{error} It is being built anew.', logger='current', level=logging.WARNING)
         elif folder.exists() and any(folder.iterdir()):
             raise GalleryError(f'{folder} holds other files than a gallery; name a folder that is free.')
         partial = folder.with_name(f'{folder.name}.partial')
