@@ -1,7 +1,13 @@
 """What every transfer loss shares: its weight, its view of both networks and its one call."""
 
+import math
+
 import torch
+import torch.nn.functional as F
 from torch import nn
+
+FORMS = dict(logits='(batch, classes)', embedding='(batch, width)', tokens='(batch, tokens, width)',
+             feats='(batch, channels, height, width)')
 
 
 class TransferLoss(nn.Module):
@@ -52,7 +58,8 @@ class TransferLoss(nn.Module):
         self.build(student, teacher)
         reference = student[self.needs[0]]
         reference = reference[-1] if isinstance(reference, list) else reference
-        self.to(reference.device)
+        # Outputs in half precision do not make half-precision weights.
+        self.to(reference.device, full_precision(reference).dtype)
         self.prepared = True
 
     def forward(self, student, teacher, labels=None, progress=0.):
@@ -99,9 +106,115 @@ def full_precision(values):
     return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
 
 
-def check_same_classes(loss, student, teacher):
-    """Raise a ``ValueError`` unless both sides' logits have the same number of classes."""
-    if student['logits'].shape[1] != teacher['logits'].shape[1]:
+def unit_length(values, dim=1):
+    """``values`` divided by their Euclidean length along ``dim``; those of no length stay zero and get no gradient.
+
+    ``torch.nn.functional.normalize`` gives them the gradient of a division by 1e-12.
+    """
+    length = torch.linalg.vector_norm(values, dim=dim, keepdim=True)
+    return values / length.masked_fill(length <= torch.finfo(values.dtype).tiny ** 0.5, torch.inf)
+
+
+def paired_maps(student, teacher):
+    """The last maps that both sides have, deepest with deepest, as pairs of one height and width.
+
+    The larger of a pair is average-pooled to the smaller; both are in full precision.
+    """
+    return [same_size(*maps) for maps in zip(reversed(student['feats']), reversed(teacher['feats']))][::-1]
+
+
+def same_size(first, second):
+    """Two maps in full precision and at one height and width: the larger is average-pooled to the smaller."""
+    maps = full_precision(first), full_precision(second)
+    size = [min(lengths) for lengths in zip(*(map_.shape[2:] for map_ in maps))]
+    return tuple(map_ if list(map_.shape[2:]) == size else average_pool(map_, size) for map_ in maps)
+
+
+def average_pool(maps, size):
+    """Maps (B, C, H, W) averaged over the cells of a grid of ``size``, which is no finer."""
+    lengths = list(zip(maps.shape[2:], size))
+    if any(length % cells for length, cells in lengths):
+        return F.adaptive_avg_pool2d(maps, size)
+    # The same, but its gradient is deterministic on a GPU.
+    return F.avg_pool2d(maps, [length // cells for length, cells in lengths])
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """A batch norm that a batch of one can train: one value per channel is normed by the statistics so far."""
+
+    def forward(self, maps):
+        if self.training and maps.numel() == maps.shape[1]:
+            return F.batch_norm(maps, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+        return super().forward(maps)
+
+
+def check_ranks(loss, student, teacher):
+    """Raise a ``ValueError`` that names the tap unless every output in ``needs`` has the rank of its name."""
+    for side, outputs in (('student', student), ('teacher', teacher)):
+        for name in loss.needs:
+            expected = FORMS[name]
+            values = outputs[name] if name == 'feats' else [outputs[name]]
+            if not values or any(value.ndim != expected.count(',') + 1 for value in values):
+                shapes = ', '.join(str(tuple(value.shape)) for value in values) or 'no map'
+                raise ValueError(f'{type(loss).__name__} takes {name} of shape {expected}, but the {side} gives '
+                                 f'{shapes}; tap another module: taps=dict({side}=dict({name}=...))')
+
+
+def check_same_classes(loss, student, teacher, least=1):
+    """Raise a ``ValueError`` unless both sides' logits are (B, C) with the same C, of at least ``least``."""
+    check_ranks(loss, student, teacher)
+    classes = student['logits'].shape[1]
+    if classes != teacher['logits'].shape[1]:
         raise ValueError(f'{type(loss).__name__} compares class by class, but the student has '
-                         f'{student["logits"].shape[1]} classes and the teacher {teacher["logits"].shape[1]}; '
+                         f'{classes} classes and the teacher {teacher["logits"].shape[1]}; '
                          'give both the same classes in the same order')
+    if classes < least:
+        raise ValueError(f'{type(loss).__name__} needs at least {least} classes, got {classes}')
+
+
+def check_positive(loss, **values):
+    """Raise a ``ValueError`` unless every named hyper-parameter is a finite number above 0."""
+    for name, value in values.items():
+        if not 0 < value < math.inf:
+            raise ValueError(f'{name} of {type(loss).__name__} must be above 0 and finite, got {value}')
+
+
+def check_not_negative(loss, **values):
+    """Raise a ``ValueError`` unless every named hyper-parameter is a finite number of at least 0."""
+    for name, value in values.items():
+        if not 0 <= value < math.inf:
+            raise ValueError(f'{name} of {type(loss).__name__} must be at least 0 and finite, got {value}')
+
+
+def check_share(loss, **values):
+    """Raise a ``ValueError`` unless every named hyper-parameter lies from 0 to 1."""
+    for name, value in values.items():
+        if not 0 <= value <= 1:
+            raise ValueError(f'{name} of {type(loss).__name__} is a share from 0 to 1, got {value}')
+
+
+def target_classes(loss, labels, logits):
+    """The one class of every sample, (B,), from class indices or from scores (B, C), for ``logits`` (B, C).
+
+    Scores that sum to about 1 are those of a mixed image; the larger part counts.
+
+    Raises:
+        ValueError: If there are no labels, one is out of range, or a sample has no label or several.
+    """
+    name, (batch, classes) = type(loss).__name__, logits.shape
+    if labels is None:
+        raise ValueError(f"{name} tells the sample's own class from the others and needs labels, but got none")
+    if tuple(labels.shape) not in ((batch,), (batch, classes)):
+        raise ValueError(f'{name} takes labels of shape ({batch},) or ({batch}, {classes}) beside logits of shape '
+                         f'({batch}, {classes}), got {tuple(labels.shape)}')
+    if labels.ndim == 1:
+        low, high = torch.stack(labels.aminmax()).tolist() if batch else (0, 0)
+        if low < 0 or high >= classes:
+            raise ValueError(f'{name} got the label {low if low < 0 else high}, expected 0 to {classes - 1}')
+        return labels.long()
+    scores = labels.float()
+    totals = scores.sum(dim=1)
+    if ((totals - 1).abs() > 0.01).any():
+        raise ValueError(f'{name} takes one label for each sample, but in this batch they have '
+                         f'{totals.min().item():g} to {totals.max().item():g}; distil several labels with BinaryKD')
+    return scores.argmax(dim=1)
