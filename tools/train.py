@@ -7,6 +7,7 @@ python tools/train.py rstoolbox::sembridge/r18_ms2rgb.py --work-dir out --cfg-op
 import argparse
 
 from mmengine.config import DictAction
+from mmengine.device import is_cuda_available
 
 from rstoolbox.engine.config import ConfigError, default_work_dir, load_config
 from rstoolbox.engine.errors import readable_errors
@@ -21,7 +22,7 @@ def parse_args():
     parser.add_argument('--work-dir', help='where logs, checkpoints and results go (default: work_dirs/<config name>)')
     parser.add_argument('--resume', nargs='?', const='auto',
                         help='go on with an interrupted run; with a path, from that checkpoint of the main run')
-    parser.add_argument('--amp', action='store_true', help='train in mixed precision (needs an accelerator)')
+    parser.add_argument('--amp', action='store_true', help='train in mixed precision (on a CPU in bfloat16)')
     parser.add_argument('--seed', type=int, help='random seed (default: the one in the config)')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE',
                         help='override settings of the config, e.g. data_root=data/mine max_epochs=5')
@@ -45,14 +46,15 @@ def main():
 
 
 def use_amp(cfg):
-    """Switch the optimizer wrapper to mixed precision, as in mmpretrain."""
-    import torch
-    if not torch.cuda.is_available():
-        raise ConfigError('--amp needs an accelerator, and torch finds none on this machine. Train without it.')
-    if cfg.optim_wrapper.get('type', 'OptimWrapper') not in ('OptimWrapper', 'AmpOptimWrapper'):
-        raise ConfigError(f'--amp replaces OptimWrapper, but the config has {cfg.optim_wrapper.type}.')
-    cfg.optim_wrapper.type = 'AmpOptimWrapper'
-    cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+    """Switch the optimizer wrapper to mixed precision, as in mmpretrain; on a CPU to bfloat16."""
+    wrapper = cfg.optim_wrapper
+    if wrapper.get('type', 'OptimWrapper') not in ('OptimWrapper', 'AmpOptimWrapper'):
+        raise ConfigError(f'--amp replaces OptimWrapper, but the config has {wrapper.type}.')
+    if is_cuda_available():
+        wrapper.type = 'AmpOptimWrapper'
+        wrapper.setdefault('loss_scale', 'dynamic')
+    else:
+        wrapper.type = 'CPUAmpOptimWrapper'
 
 
 if __name__ == '__main__':

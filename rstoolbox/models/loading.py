@@ -40,6 +40,32 @@ def load_classifier(network, path, role='model', classes=None):
     network.load_state_dict(saved)
 
 
+def load_rgb_encoder(backbone, path):
+    """Load the backbone of a matcher's RGB encoder into a student's.
+
+    Args:
+        backbone (nn.Module): Where to.
+        path (str | Path): A checkpoint of a :class:`~rstoolbox.models.SceneMatcher`.
+
+    Raises:
+        CheckpointError: If it is none, or its RGB encoder has another architecture.
+    """
+    prefix = 'encoders.rgb.backbone.'
+    saved = {name.removeprefix(prefix): value for name, value in weights_of(load_state(path)).items()
+             if name.startswith(prefix)}
+    if not saved:
+        raise CheckpointError(f"the student cannot start from '{path}': it is not the checkpoint of a SceneMatcher")
+    own = backbone.state_dict()
+    differing = sorted(own.keys() ^ saved.keys()) + [name for name in own if name in saved
+                                                     and own[name].shape != saved[name].shape]
+    if differing:
+        raise CheckpointError(
+            f"the student cannot start from '{path}': {len(differing)} weights of its RGB encoder are not those of the "
+            f"student's {type(backbone).__name__} (first: {differing[0]}). Give both one backbone: "
+            "matcher.rgb_encoder.backbone='${student.backbone}'")
+    backbone.load_state_dict(saved)
+
+
 def _check_bands(network, saved, own, bands, path, role):
     if bands and tuple(bands) != network.bands:
         raise CheckpointError(f"the {role} in '{path}' was trained on the bands {', '.join(bands)}; "

@@ -23,7 +23,6 @@ matching = dict(start=1, interval=1, growth=0)
 thin = dict(stem_channels=8, base_channels=8)
 teacher = dict(backbone=thin, head=dict(in_channels=64))
 student = dict(backbone=thin, head=dict(in_channels=64))
-matcher = dict(ms_encoder=dict(backbone=thin), rgb_encoder=dict(backbone=thin))
 log_level = 'WARNING'
 """
 

@@ -10,8 +10,6 @@ _base_ = '{base}'
 group_norm = dict(type='GN', num_groups=4)
 teacher = dict(backbone=dict(norm_cfg=group_norm))
 student = dict(backbone=dict(norm_cfg=group_norm))
-encoder = dict(backbone=dict(norm_cfg=group_norm))
-matcher = dict(ms_encoder=encoder, rgb_encoder=encoder)
 batch_size = {batch}
 rows = dict(_delete_=True)
 stage_root = '{stages}'

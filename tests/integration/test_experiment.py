@@ -95,7 +95,7 @@ def test_resuming_from_a_checkpoint_that_is_named(finished, tmp_path):
 def test_killed_in_any_stage_it_goes_on_to_the_same_student(finished, tmp_path):
     config, unbroken = finished
     work_dir = tmp_path / 'run'
-    for trigger in ('stages/matcher-*/epoch_1.pth', 'stages/teacher-*/epoch_1.pth', 'kd/epoch_2.pth', 'epoch_2.pth'):
+    for trigger in ('stages/teacher-*/epoch_1.pth', 'stages/matcher-*/epoch_1.pth', 'kd/epoch_2.pth', 'epoch_2.pth'):
         process = _train(config, work_dir, '--resume')
         deadline = time.time() + 600
         while not list(work_dir.glob(trigger)) and process.poll() is None and time.time() < deadline:

@@ -25,11 +25,16 @@ train_pipeline = [
 ]
 rgb_plain_pipeline = '${plain_pipeline}'
 rgb_train_pipeline = '${train_pipeline}'
-pack_matcher = dict(type='PackMatcherInputs', white=0.275)  # the JPEGs of EuroSAT show a reflectance of 0.275 as white
-matcher_plain_pipeline = [dict(type='LoadRaster'), dict(type='ToReflectance'), '${pack_matcher}']
+# The JPEGs of EuroSAT show a reflectance of 0.275 as white.
+pack_matcher = dict(
+    type='PackMatcherInputs', white=0.275,
+    rgb_transforms=[dict(type='RadiometricJitter', brightness=0.1, contrast=0., band_gain=0.)])
+plain_pack_matcher = dict(type='PackMatcherInputs', white=0.275)
+matcher_plain_pipeline = [dict(type='LoadRaster'), dict(type='ToReflectance'), '${plain_pack_matcher}']
 matcher_pipeline = [
     dict(type='LoadRaster'),
     dict(type='ToReflectance'),
+    dict(type='mmpretrain.RandomResizedCrop', scale=64, crop_ratio_range=(0.5, 1.0)),
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(type='RandomRot90'),
     '${pack_matcher}',

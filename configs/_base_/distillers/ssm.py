@@ -1,15 +1,11 @@
-# The self-supervised matcher that finds the first match: one encoder for each modality.
+# The self-supervised matcher that finds the first match: the frozen teacher, and an encoder of the student's kind.
 matcher = dict(
     type='SceneMatcher',
-    ms_encoder=dict(
-        type='SceneClassifier',
-        bands='${ms_bands}',
-        data_preprocessor=dict(type='ScenePreprocessor', bands='${ms_bands}', statistics='${statistics.ms}'),
-        backbone=dict(type='mmpretrain.ResNet', depth=18),
-        neck=dict(type='mmpretrain.GlobalAveragePooling')),
+    ms_encoder='${teacher}',
+    teacher_checkpoint='${artifacts.teacher}',
     rgb_encoder=dict(
         type='SceneClassifier',
         bands='${rgb_bands}',
         data_preprocessor=dict(type='ScenePreprocessor', bands='${rgb_bands}', statistics='${statistics.rgb}'),
-        backbone=dict(type='mmpretrain.ResNet', depth=18),
-        neck=dict(type='mmpretrain.GlobalAveragePooling')))
+        backbone='${student.backbone}',
+        neck='${student.neck}'))

@@ -4,8 +4,14 @@ _base_ = './ssm.py'
 # The stages are shared by all rows and seeds of the student, so they have a seed of their own.
 stage_seed = 0
 stage_root = None
-artifacts = dict(matcher=None, teacher=None, gallery=None, match=None)
+artifacts = dict(teacher=None, matcher=None, gallery=None, match=None)
 stages = dict(
+    teacher=dict(
+        type='TrainStage', publish='best_teacher.pth',
+        settings={
+            'model': '${teacher}', 'train_dataset': '${ms_data.train}', 'val_dataset': '${ms_data.val}',
+            'test_dataset': '${ms_data.test}', 'custom_hooks': [],
+            'max_epochs': '${teacher_epochs}', 'randomness.seed': '${stage_seed}'}),
     matcher=dict(
         type='TrainStage', publish='best_matcher.pth',
         settings={
@@ -14,12 +20,6 @@ stages = dict(
             'test_dataloader': None, 'test_cfg': None, 'test_evaluator': None, 'custom_hooks': [],
             'max_epochs': '${matcher_epochs}', 'batch_size': '${matcher_batch_size}',
             'randomness.seed': '${stage_seed}'}),
-    teacher=dict(
-        type='TrainStage', publish='best_teacher.pth',
-        settings={
-            'model': '${teacher}', 'train_dataset': '${ms_data.train}', 'val_dataset': '${ms_data.val}',
-            'test_dataset': '${ms_data.test}', 'custom_hooks': [],
-            'max_epochs': '${teacher_epochs}', 'randomness.seed': '${stage_seed}'}),
     gallery=dict(
         type='GalleryStage', model='${teacher}', checkpoint='${artifacts.teacher}', dataset='${ms_data.gallery}'),
     match=dict(

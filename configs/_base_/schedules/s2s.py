@@ -1,19 +1,19 @@
 # The recipe for a few hundred labelled images of 64 pixels.
 _base_ = '../default_runtime.py'
 
-batch_size = 16
-max_epochs = 30
+batch_size = 32
+max_epochs = 40
 teacher_epochs = 40
-matcher_epochs = 20
+matcher_epochs = 40
 matcher_batch_size = 64
 learning_rate = 1e-3
 weight_decay = 0.05
 label_smoothing = 0.1
 teacher_label_smoothing = 0.  # a teacher trained with it tells less about the classes that are near
 checkpoint_interval = 5  # epochs that an interrupted run repeats at the most
-matching = dict(start=5, interval=5, growth=1)
+matching = dict(start=8, interval=8, growth=1)
 
-train_cfg = dict(by_epoch=True, max_epochs='${max_epochs}', val_interval=2)
+train_cfg = dict(by_epoch=True, max_epochs='${max_epochs}', val_interval=4)
 optim_wrapper = dict(
     type='OptimWrapper', optimizer=dict(type='AdamW', lr='${learning_rate}', weight_decay='${weight_decay}'))
 param_scheduler = [

@@ -11,6 +11,7 @@ from torch import nn
 from rstoolbox.registry import DISTILLERS, MODELS, TRANSFER_LOSSES
 
 from ..finite import check_finite
+from ..loading import load_rgb_encoder
 from ..preprocessors import DistillPreprocessor
 from .taps import FeatureTaps
 from .teacher import FrozenTeacher, GalleryTeacher, check_classifier
@@ -34,6 +35,8 @@ class Distiller(BaseModel):
         teacher_checkpoint (str, optional): The teacher's weights.
         gallery (str, optional): Folder of the teacher's outputs (:class:`rstoolbox.models.sembridge.gallery.Gallery`).
         task_weight (float): Factor on the student's own loss.
+        start (str, optional): Checkpoint of a :class:`~rstoolbox.models.SceneMatcher`; the student's backbone starts
+            from its RGB encoder, which has learned without labels what the teacher tells apart.
         taps (dict, optional): ``dict(student=dict(embedding='backbone.layer4', ...), teacher=...)``: where the outputs
             are that are not where a plain classifier has them (:class:`FeatureTaps`).
         image_size (int | dict): Height and width of the images, or ``dict(student=64, teacher=120)``; blank images of
@@ -43,11 +46,11 @@ class Distiller(BaseModel):
     Raises:
         ValueError: If losses are named without a teacher, a name is taken, a tap's module does not exist, a loss needs
             what a side does not give, or shapes do not fit.
-        CheckpointError: If the teacher's checkpoint is of another network.
+        CheckpointError: If the teacher's checkpoint or the start is of another network.
     """
 
-    def __init__(self, student, losses, teacher=None, teacher_checkpoint=None, gallery=None, task_weight=1., taps=None,
-                 image_size=64, init_cfg=None):
+    def __init__(self, student, losses, teacher=None, teacher_checkpoint=None, gallery=None, task_weight=1., start=None,
+                 taps=None, image_size=64, init_cfg=None):
         if losses and teacher is None and gallery is None:
             raise ValueError(f'the losses {", ".join(losses)} need a teacher or a gallery of its outputs')
         if 'task' in losses:
@@ -73,7 +76,7 @@ class Distiller(BaseModel):
         self.student = student
         self.transfer_losses = nn.ModuleDict(transfer_losses)
         self.teacher = source
-        self.task_weight = task_weight
+        self.task_weight, self.start = task_weight, start
         self.taps = FeatureTaps(student, outputs, taps.get('student'), 'student')
         if transfer_losses:
             with torch.random.fork_rng(devices=[]):
@@ -92,6 +95,12 @@ class Distiller(BaseModel):
                 loss.prepare(student, teacher)
             except ValueError as error:
                 raise ValueError(f"loss '{name}': {error}") from error
+
+    def init_weights(self):
+        """Draw the student's weights, and read those of its backbone where it has a ``start``."""
+        super().init_weights()
+        if self.start is not None:
+            load_rgb_encoder(self.student.backbone, self.start)
 
     def forward(self, inputs, data_samples=None, mode='tensor'):
         """Run in one of mmengine's modes.

@@ -12,6 +12,7 @@ from torch import nn
 from rstoolbox.registry import MODELS
 
 from ..finite import check_finite
+from ..loading import load_classifier
 from .ranks import of_all_ranks
 
 MAX_SCALE = 100.
@@ -26,9 +27,16 @@ class SceneMatcher(BaseModel):
     scene that is nearest to a real RGB image. So the RGB encoder's statistics are those of the real RGB images, for
     both kinds. Other images of the batch count as negatives even where they show the same class, as in the original.
 
+    With ``teacher_checkpoint`` the multispectral encoder is the teacher, frozen. The matcher still sees no label, but
+    the RGB encoder then learns the space whose knowledge is to be carried across: matches agree in what the teacher
+    tells apart, and a student can start from the RGB encoder (``start`` of
+    :class:`~rstoolbox.models.Distiller`). Without it both encoders learn from scratch, as in the paper.
+
     Args:
-        ms_encoder (dict): Config of a :class:`~rstoolbox.models.SceneClassifier` with backbone and neck, no head.
+        ms_encoder (dict): Config of a :class:`~rstoolbox.models.SceneClassifier` with backbone and neck; a head is
+            not used.
         rgb_encoder (dict): The same for R, G, B.
+        teacher_checkpoint (str, optional): Weights of ``ms_encoder``, head included, which then stay as they are.
         embedding_dim (int): Width of the common space.
         dropout (float): In the projection heads.
         temperature (float): At the start; learned, and kept at 0.01 or above.
@@ -37,10 +45,11 @@ class SceneMatcher(BaseModel):
 
     Raises:
         ValueError: If an encoder does not end in a pooled feature (B, D).
+        CheckpointError: If the teacher's checkpoint is of another network than ``ms_encoder``.
     """
 
-    def __init__(self, ms_encoder, rgb_encoder, embedding_dim=256, dropout=0.1, temperature=0.07, image_size=64,
-                 init_cfg=None):
+    def __init__(self, ms_encoder, rgb_encoder, teacher_checkpoint=None, embedding_dim=256, dropout=0.1,
+                 temperature=0.07, image_size=64, init_cfg=None):
         if not 1 / MAX_SCALE <= temperature:
             raise ValueError(f'temperature must be at least {1 / MAX_SCALE}, got {temperature}.')
         encoders = dict(ms=MODELS.build(ms_encoder), rgb=MODELS.build(rgb_encoder))
@@ -50,6 +59,22 @@ class SceneMatcher(BaseModel):
         self.heads = nn.ModuleDict({side: ProjectionHead(_width(encoder, side, image_size), embedding_dim, dropout)
                                     for side, encoder in encoders.items()})
         self.log_scale = nn.Parameter(torch.tensor(-math.log(temperature)))
+        self.teacher_checkpoint = teacher_checkpoint
+        if teacher_checkpoint is not None:
+            self.encoders.ms.requires_grad_(False)
+
+    def init_weights(self):
+        """Draw the weights; those of a teacher are read from its checkpoint."""
+        super().init_weights()
+        if self.teacher_checkpoint is not None:
+            load_classifier(self.encoders.ms, self.teacher_checkpoint, role='teacher')
+
+    def train(self, mode=True):
+        """Set the training mode of all but a frozen teacher."""
+        super().train(mode)
+        if self.teacher_checkpoint is not None:
+            self.encoders.ms.eval()
+        return self
 
     def forward(self, inputs, data_samples=None, mode='tensor'):
         """Run in one of mmengine's modes.

@@ -13,6 +13,7 @@ from mmpretrain.structures import DataSample
 
 import rstoolbox
 from rstoolbox.evaluation import MatcherMetric
+from rstoolbox.models import CheckpointError, load_state, save_student
 from rstoolbox.models.sembridge.matcher import SceneMatcher, info_nce
 from rstoolbox.registry import MODELS
 
@@ -151,3 +152,45 @@ def test_two_ranks_give_the_gradient_of_one(tmp_path):
     info_nce(*(F.normalize(images[:, view] @ weight, dim=1) for view in range(2)), 5.).mean().backward()
     for rank in range(2):
         assert torch.allclose(torch.load(tmp_path / f'{rank}.pt'), weight.grad, atol=1e-6)
+
+
+@pytest.fixture
+def teacher_config():
+    return dict(encoder(MS), head=dict(type='LinearClsHead', num_classes=3, in_channels=64))
+
+
+@pytest.fixture
+def teacher_file(teacher_config, tmp_path):
+    teacher = MODELS.build(teacher_config)
+    save_student(tmp_path / 'teacher.pth', teacher.state_dict(), dict(bands=MS))
+    return str(tmp_path / 'teacher.pth')
+
+
+def test_a_teacher_as_encoder_is_read_and_never_changes(teacher_config, teacher_file):
+    model = MODELS.build(dict(type='SceneMatcher', ms_encoder=teacher_config, rgb_encoder=encoder(RGB),
+                              teacher_checkpoint=teacher_file))
+    model.init_weights()
+    optimizer = torch.optim.Adam((p for p in model.parameters() if p.requires_grad), 3e-3)
+    stem = model.encoders.rgb.backbone.conv1.weight
+    stem_before = stem.detach().clone()
+    model.train()
+    losses = []
+    for _ in range(20):
+        loss = model(**model.data_preprocessor(batch(), True), mode='loss')['loss']
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
+    saved = load_state(teacher_file)['state_dict']
+    after = model.encoders.ms.state_dict()
+    assert all(torch.equal(after[key], saved[key]) for key in saved)
+    assert not torch.equal(stem, stem_before)
+
+
+def test_a_checkpoint_of_another_teacher_is_refused(teacher_file):
+    other = dict(encoder(MS), head=dict(type='LinearClsHead', num_classes=4, in_channels=64))
+    model = MODELS.build(dict(type='SceneMatcher', ms_encoder=other, rgb_encoder=encoder(RGB),
+                              teacher_checkpoint=teacher_file))
+    with pytest.raises(CheckpointError, match='tells 3 classes apart'):
+        model.init_weights()
