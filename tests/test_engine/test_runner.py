@@ -88,3 +88,10 @@ def test_git_state_names_the_commit():
         pytest.skip('not run from a git checkout')
     assert len(state['commit']) == 40
     assert isinstance(state['modified'], bool)
+
+
+def test_matching_between_epochs_refuses_a_loop_of_iterations(run):
+    hook = dict(type='StudentFriendlyMatchingHook', start=1, interval=1, growth=0, dataloader={})
+    runner = run('iterations', train_cfg=dict(by_epoch=False, max_iters=2), custom_hooks=[hook])
+    with pytest.raises(TypeError, match='set train_cfg=dict\\(by_epoch=True'):
+        runner.train()

@@ -7,6 +7,7 @@ import torch
 from mmengine.dist import all_gather_object
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
+from mmengine.runner import EpochBasedTrainLoop
 
 from rstoolbox.models.sembridge.gallery import Gallery
 from rstoolbox.models.sembridge.matching import match_by_divergence
@@ -46,6 +47,9 @@ class StudentFriendlyMatchingHook(Hook):
         self.dataloader, self.gallery, self.shortlist = dataloader, gallery, shortlist
 
     def before_train(self, runner):
+        if not isinstance(runner.train_loop, EpochBasedTrainLoop):
+            raise TypeError('StudentFriendlyMatchingHook re-matches between epochs, but train_cfg counts iterations: '
+                            'set train_cfg=dict(by_epoch=True, max_epochs=...).')
         dataset = runner.train_dataloader.dataset
         if not hasattr(dataset, 'set_match_table'):
             raise TypeError(f'StudentFriendlyMatchingHook needs a data set whose match can be swapped '

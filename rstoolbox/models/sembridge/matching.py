@@ -70,29 +70,6 @@ def match_by_similarity(student_embeddings, student_labels, gallery_embeddings, 
                   'embeddings')
 
 
-def match_at_random(student_labels, gallery_labels, seed=0):
-    """Match every student sample to any gallery sample of its class, with equal chances: the control of the two above.
-
-    Args:
-        student_labels (Tensor | ndarray): (S,) class indices.
-        gallery_labels (Tensor | ndarray): (G,) class indices or (G, K) multi-hot.
-        seed (int): The same seed and labels give the same match on every machine.
-
-    Returns:
-        Tensor: (S,) int64 rows of the gallery.
-
-    Raises:
-        ValueError: For a class without a gallery sample.
-    """
-    generator = np.random.default_rng(seed)
-    student_labels, members = members_by_class(student_labels, gallery_labels)
-    matched = np.zeros(len(student_labels), dtype=np.int64)
-    for label, rows in members.items():
-        here = np.flatnonzero(student_labels == label)
-        matched[here] = generator.choice(rows, size=len(here))
-    return torch.from_numpy(matched)
-
-
 def _match(operand, student_labels, gallery, gallery_labels, read_gallery, what):
     """Rows of the gallery with the smallest ``operand @ read_gallery(rows).T`` within each student's class."""
     if len(operand) != len(student_labels):

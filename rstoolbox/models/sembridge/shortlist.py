@@ -5,7 +5,7 @@ import torch.nn.functional as F
 
 from .matching import members_by_class
 
-STUDENTS_PER_BLOCK = 1024
+COSINES_PER_BLOCK = 2**22  # sorted with their places: 100 MB
 
 
 def shortlist_by_similarity(student_embeddings, student_labels, gallery_embeddings, gallery_labels, size):
@@ -32,7 +32,7 @@ def shortlist_by_similarity(student_embeddings, student_labels, gallery_embeddin
     lists = torch.empty(len(student), size, dtype=torch.int64)
     for label, rows in members.items():
         rows = torch.from_numpy(rows)
-        for here in (labels == label).nonzero()[:, 0].split(STUDENTS_PER_BLOCK):
+        for here in (labels == label).nonzero()[:, 0].split(max(COSINES_PER_BLOCK // len(rows), 1)):
             # A stable sort, so that of equal cosines the lowest index comes first on every machine.
             order = torch.sort(student[here] @ gallery[rows].T, dim=1, descending=True, stable=True).indices[:, :size]
             order = torch.cat([order, order[:, -1:].expand(-1, size - order.shape[1])], dim=1)
