@@ -44,9 +44,14 @@ def test(config, checkpoint):
     Returns:
         tuple[dict, dict]: Metrics, and the full report of the first metric (per class, confusion matrix); the report is
         empty on all but the main process.
+
+    Raises:
+        CheckpointError: If the weights are of another network, or the test data have a class that they do not know.
     """
     runner = Runner.from_cfg(student_config(config))
-    load_classifier(runner.model.module if runner.distributed else runner.model, checkpoint, 'model')
+    model = runner.model.module if runner.distributed else runner.model
+    classes = getattr(runner.test_dataloader.dataset, 'metainfo', {}).get('classes')
+    load_classifier(model, checkpoint, 'model', classes=classes)  # labels of the data set count its own classes
     runner._has_loaded = True
     metrics = runner.test()
     return metrics, getattr(runner.test_evaluator.metrics[0], 'report', None) or {}

@@ -275,6 +275,24 @@ def test_checkpoint_of_another_teacher_is_refused(distiller_config, classifier_c
         MODELS.build(distiller_config(teacher=teacher, teacher_checkpoint=teacher_file))
 
 
+def test_scores_of_the_teacher_follow_the_classes_of_the_data_set(distiller_config, classifier_config, pair_batch,
+                                                                  tmp_path):
+    names = ('Forest', 'River', 'Highway', 'Pasture', 'Sea')
+    teacher = MODELS.build(classifier_config(TEN_BANDS, width=16)).eval()
+    save_student(tmp_path / 'named.pth', teacher.state_dict(), dict(bands=TEN_BANDS, classes=names))
+    config = distiller_config(dict(recorder=dict(type='Recorder')), teacher_checkpoint=str(tmp_path / 'named.pth'))
+    seen = []
+    for number, classes in enumerate((names, names[1:] + names[:1])):
+        MessageHub.get_instance(f'classes_{number}').update_info('dataset_meta', dict(classes=classes))
+        model = MODELS.build(config)
+        steps(model, pair_batch(), 1)
+        seen.append(model.transfer_losses['recorder'].seen['teacher']['logits'])
+    torch.testing.assert_close(seen[1], seen[0].roll(-1, dims=1))
+    MessageHub.get_instance('classes_2').update_info('dataset_meta', dict(classes=(*names[:4], 'Beach')))
+    with pytest.raises(CheckpointError, match="does not know the class 'Beach'; it was trained on Forest, River"):
+        steps(MODELS.build(config), pair_batch(), 1)
+
+
 def test_checkpoint_of_another_architecture_or_without_band_names_is_refused(distiller_config, classifier_config,
                                                                              teacher_file, tmp_path):
     path = str(tmp_path / 'unnamed.pth')

@@ -3,7 +3,7 @@
 import logging
 
 import torch
-from mmengine.logging import print_log
+from mmengine.logging import MessageHub, print_log
 
 from rstoolbox.registry import MODELS
 
@@ -39,6 +39,8 @@ class FrozenTeacher:
                               logger='current', level=logging.WARNING)
             else:
                 load_classifier(self.network, checkpoint, role='teacher')
+        # Only scores have an order of classes. The data set, which names them, is known once training has begun.
+        self.unordered = checkpoint if 'logits' in outputs else None
         self.network.requires_grad_(False).eval()
         self.taps = FeatureTaps(self.network, outputs, paths, 'teacher')
         self.image_size = image_size
@@ -50,10 +52,19 @@ class FrozenTeacher:
 
     @torch.no_grad()
     def __call__(self, inputs, data_samples):
-        """The teacher's outputs for a batch; ``inputs['teacher']`` holds its images."""
+        """The teacher's outputs for a batch; ``inputs['teacher']`` holds its images.
+
+        Raises:
+            ValueError: If the batch holds no images for the teacher.
+            CheckpointError: If the teacher was trained on other classes than those of the data set.
+        """
         if 'teacher' not in inputs:
             raise ValueError('the batch holds no images for the teacher; use UnpairedSceneDataset with '
                              'read_teacher=True, or give the distiller a gallery')
+        classes = (MessageHub.get_current_instance().get_info('dataset_meta') or {}).get('classes')
+        if self.unordered is not None and classes:
+            load_classifier(self.network, self.unordered, role='teacher', classes=classes)
+            self.unordered = None
         return self._run(inputs['teacher'])
 
     def example(self):

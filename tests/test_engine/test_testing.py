@@ -1,0 +1,52 @@
+"""Testing published weights on a small part of the embedded data set."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from rstoolbox.engine.config import load_config, runner_config
+from rstoolbox.engine.testing import student_config, test
+from rstoolbox.models import CheckpointError, save_student
+from rstoolbox.registry import MODELS
+
+ROOT = Path(__file__).resolve().parents[2]
+CLASSES = ('AnnualCrop', 'Forest', 'Highway', 'Industrial', 'Pasture', 'Residential', 'River', 'SeaLake')
+test.__test__ = False  # a function of the toolbox, no test
+
+
+@pytest.fixture
+def config(tmp_path, tmp_path_factory):
+    """A function: classes of the test split -> the resolved config of a thin student's test."""
+    root = tmp_path_factory.getbasetemp() / 'mini_of_tests'
+    thin = dict(stem_channels=8, base_channels=8)
+
+    def make(name, classes):
+        options = {'data_root': str(root), 'images_per_class': 8, 'num_workers': 0, 'log_level': 'WARNING',
+                   'student.head.in_channels': 64, 'rgb_data.test.classes': classes,
+                   **{f'student.backbone.{key}': value for key, value in thin.items()}}
+        cfg = load_config(ROOT / 'configs/sembridge/r18_ms2rgb.py', options)
+        return runner_config(cfg, dict(cfg.rows['none']), work_dir=str(tmp_path), experiment_name=name)
+
+    return make
+
+
+def _confusion(config, checkpoint):
+    return torch.tensor(test(config, checkpoint)[1]['confusion_matrix'])
+
+
+def test_rows_of_the_head_are_picked_by_the_names_of_the_tested_classes(config, tmp_path):
+    torch.manual_seed(0)
+    model = MODELS.build(student_config(config('build', CLASSES)).model)
+    save_student(tmp_path / 'best.pth', model.state_dict(), dict(bands=['R', 'G', 'B'], classes=CLASSES))
+    plain = _confusion(config('plain', CLASSES), tmp_path / 'best.pth')
+    rotated = _confusion(config('rotated', CLASSES[1:] + CLASSES[:1]), tmp_path / 'best.pth')
+    assert torch.equal(rotated, plain.roll((-1, -1), (0, 1)))
+
+
+def test_weights_that_do_not_know_a_tested_class_are_refused(config, tmp_path):
+    model = MODELS.build(student_config(config('build_other', CLASSES)).model)
+    save_student(tmp_path / 'best.pth', model.state_dict(),
+                 dict(bands=['R', 'G', 'B'], classes=(*CLASSES[:-1], 'Beach')))
+    with pytest.raises(CheckpointError, match="does not know the class 'SeaLake'; it was trained on AnnualCrop"):
+        test(config('other', CLASSES), tmp_path / 'best.pth')
