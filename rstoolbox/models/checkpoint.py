@@ -5,10 +5,9 @@ log histories and numpy scalars. Those are let through one by one; anything else
 to an unrestricted load where the restricted one fails, so its loader of local files is replaced on import.
 """
 
-import os
+import io
 import pickle
 import re
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,6 +15,8 @@ import numpy as np
 import torch
 from mmengine.logging.history_buffer import HistoryBuffer
 from mmengine.runner import CheckpointLoader
+
+from rstoolbox.structures.files import write_whole
 
 STATISTICS = ('min', 'max', 'current', 'mean')
 
@@ -41,20 +42,7 @@ def load_state(path, map_location='cpu'):
     path = Path(path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f"no checkpoint at '{path}'")
-    try:
-        with torch.serialization.safe_globals(safe_globals()):
-            checkpoint = torch.load(path, map_location=map_location, weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(_explain(path, error)) from error
-    except (MemoryError, torch.OutOfMemoryError):
-        raise
-    except Exception as error:  # the bytes of a damaged file stop the reader in any way there is
-        reason = f'{type(error).__name__}: {_first_line(error)}'
-        raise CheckpointError(f"'{path}' is damaged or not a checkpoint ({reason}). Copy or train it again") from error
-    if not isinstance(checkpoint, Mapping):
-        raise CheckpointError(f"'{path}' holds a {type(checkpoint).__name__}; a checkpoint is a mapping with "
-                              "'state_dict', or a state dict")
-    return checkpoint
+    return _load(path, path, map_location)
 
 
 def save_student(path, state_dict, meta):
@@ -69,22 +57,15 @@ def save_student(path, state_dict, meta):
 
     Raises:
         CheckpointError: If ``meta`` holds something that :func:`load_state` would refuse.
+        OSError: If it cannot be written; on a full disk the text says so.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     state_dict = {name: tensor.detach().cpu() for name, tensor in state_dict.items()}
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
-    os.close(handle)
-    try:
-        torch.save(dict(state_dict=state_dict, meta=dict(meta)), temporary)
-        load_state(temporary)
-        # mkstemp keeps the file to its owner; a checkpoint gets the rights that any new file gets.
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    # In memory first: torch's own writer of files says of a full disk no more than that it is at another position.
+    content = io.BytesIO()
+    torch.save(dict(state_dict=state_dict, meta=dict(meta)), content)
+    content.seek(0)
+    _load(content, path, 'cpu')
+    write_whole(content.getbuffer(), path)
 
 
 def weights_of(checkpoint):
@@ -101,6 +82,23 @@ def safe_globals():
         # numpy 1 and 2 name the module differently; either may have written the file.
         allowed += [(function, f'numpy.{package}.multiarray.{function.__name__}') for package in ('core', '_core')]
     return allowed + sorted({type(np.dtype(code)) for code in '?bhilqBHILQefd'}, key=str)
+
+
+def _load(source, path, map_location):
+    try:
+        with torch.serialization.safe_globals(safe_globals()):
+            checkpoint = torch.load(source, map_location=map_location, weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(_explain(path, error)) from error
+    except (MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # the bytes of a damaged file stop the reader in any way there is
+        reason = f'{type(error).__name__}: {_first_line(error)}'
+        raise CheckpointError(f"'{path}' is damaged or not a checkpoint ({reason}). Copy or train it again") from error
+    if not isinstance(checkpoint, Mapping):
+        raise CheckpointError(f"'{path}' holds a {type(checkpoint).__name__}; a checkpoint is a mapping with "
+                              "'state_dict', or a state dict")
+    return checkpoint
 
 
 def _statistic(owner, name):

@@ -1,5 +1,6 @@
 """Writing of files that are either whole or not there."""
 
+import errno
 import json
 import os
 import tempfile
@@ -7,22 +8,43 @@ from pathlib import Path
 
 
 def write_json(content, path):
-    """Write ``content`` as JSON under a temporary name in the same folder, then give it its name.
+    """Write ``content`` as JSON; the file appears whole or not at all.
 
     Args:
         content (dict): What to write.
         path (str | Path): The file; its folder is made if need be.
+
+    Raises:
+        OSError: If it cannot be written; on a full disk the text says so.
+    """
+    write_whole(json.dumps(content, ensure_ascii=False, indent=1).encode(), path)
+
+
+def write_whole(content, path):
+    """Write bytes under a temporary name in the same folder, then give the file its name.
+
+    Args:
+        content (bytes | memoryview): What to write.
+        path (str | Path): The file; its folder is made if need be.
+
+    Raises:
+        OSError: If it cannot be written; on a full disk the text says so.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix='.part')
+    temporary = None
     try:
-        with os.fdopen(handle, 'w', encoding='utf-8') as file:
-            json.dump(content, file, ensure_ascii=False, indent=1)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.', suffix='.part')
+        with os.fdopen(handle, 'wb') as file:
+            file.write(content)
         os.chmod(temporary, 0o666 & ~_umask())  # mkstemp's files are private
         os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
+    except BaseException as error:
+        if temporary is not None:
+            os.unlink(temporary)
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise OSError(error.errno, f"The disk is full: could not write '{path}', and what was there before is "
+                          'untouched. Free some space and run the same command again') from None
         raise
 
 

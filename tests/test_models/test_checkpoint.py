@@ -1,5 +1,6 @@
 """Checkpoints are data: a runner's whole state resumes, and code in a file is refused and not run."""
 
+import errno
 import os
 import pickle
 
@@ -155,3 +156,17 @@ def test_student_is_saved_whole_or_not_at_all(tmp_path):
         save_student(path, dict(weight=torch.zeros(1)), dict(model=Payload(os.getcwd)))
     assert torch.equal(load_state(path)['state_dict']['weight'], weight)
     assert os.listdir(path.parent) == ['best_student.pth']
+
+
+def test_a_full_disk_is_named_and_leaves_the_student_that_was_there(tmp_path, monkeypatch):
+    path = tmp_path / 'best_student.pth'
+    save_student(path, dict(weight=torch.ones(2)), {})
+
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    monkeypatch.setattr(os, 'replace', full)
+    with pytest.raises(OSError, match="disk is full: could not write '.*best_student.pth'"):
+        save_student(path, dict(weight=torch.zeros(2)), {})
+    assert torch.equal(load_state(path)['state_dict']['weight'], torch.ones(2))
+    assert os.listdir(tmp_path) == ['best_student.pth']
