@@ -82,7 +82,8 @@ def set_option(cfg, path, value, follow_last=False):
         cfg (mmengine.config.Config): Changed in place.
         path (str): Keys, and positions in lists, with dots between.
         value (object): What to set.
-        follow_last (bool): Follow a reference that is the last key's own value, too, instead of replacing it.
+        follow_last (bool): Follow a reference that is the last key's own value, too, instead of replacing it, unless it
+            is to the result of a stage.
 
     Raises:
         ConfigError: No base defines the path; the text names the nearest one.
@@ -92,7 +93,9 @@ def set_option(cfg, path, value, follow_last=False):
     for place, key in enumerate(keys):
         child = _child(node, key, path, done) if place < len(parents) else _leaf(node, last)
         reference = REFERENCE.match(child) if isinstance(child, str) else None
-        if reference and (place < len(parents) or (follow_last and parents)):
+        # What is set in artifacts is lost when its stage ends: there the reference itself gives way.
+        lasting = reference and not reference.group(1).startswith('artifacts.')
+        if reference and (place < len(parents) or (follow_last and parents and lasting)):
             target = '.'.join([reference.group(1), *keys[place + 1:]])
             print_log(f"{path} is defined by '{target}' and set there, for all its uses", logger='current')
             try:

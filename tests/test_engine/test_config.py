@@ -50,6 +50,19 @@ def test_a_run_of_the_experiment_keeps_its_own_settings_after_an_override():
     assert kd.model.losses.kd.tau == 5.
 
 
+@pytest.mark.parametrize(('path', 'value'), [
+    ('custom_hooks.0.shortlist', None), ('train_dataset.match_table', 'mine.json'), ('model.gallery', 'mine'),
+    ('model.teacher_checkpoint', 'mine.pth'), ('model.start', None)])
+def test_an_override_takes_the_place_of_a_stage_result(path, value):
+    cfg = load_config('rstoolbox::sembridge/r18_ms2rgb.py', {path: value})
+    for stage in cfg.artifacts:  # as the stages do when they end
+        cfg.artifacts[stage] = f'result of {stage}'
+    node = resolve(cfg)
+    for key in path.split('.'):
+        node = node[int(key) if key.isdigit() else key]
+    assert node == value
+
+
 def test_a_child_inherits_and_overrides(base, tmp_path):
     child = tmp_path / 'child.py'
     child.write_text("_base_ = './base.py'\ndata_root = 'child'\n")
