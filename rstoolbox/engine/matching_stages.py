@@ -9,7 +9,7 @@ from mmengine.dist import is_main_process
 from rich.progress import Progress
 from torch.utils.data import DataLoader
 
-from rstoolbox.models.checkpoint import load_state
+from rstoolbox.models.checkpoint import CheckpointError, load_state, weights_of
 from rstoolbox.models.loading import load_classifier
 from rstoolbox.models.sembridge.gallery import Gallery, hash_of_weights
 from rstoolbox.models.sembridge.shortlist import shortlist_by_similarity
@@ -91,8 +91,7 @@ class MatchStage(Stage):
         if not is_main_process():
             return
         model = MODELS.build(self.model)
-        weights = load_state(self.checkpoint)['state_dict']
-        model.load_state_dict(weights)
+        weights = _load_matcher(model, self.checkpoint)
         model = model.to(get_device()).eval()
         teacher, student = self.datasets['teacher'], self.datasets['student']
         shortlist = shortlist_by_similarity(
@@ -101,6 +100,21 @@ class MatchStage(Stage):
         meta = dict(kind='similarity', epoch=0, matcher=hash_of_weights(weights), bands=list(teacher.bands),
                     student_split_hash=student.split_hash, teacher_split_hash=teacher.split_hash)
         MatchTable(student.sample_ids, teacher.sample_ids, shortlist[:, 0], meta, shortlist).save(self.artifact)
+
+
+def _load_matcher(model, path):
+    """Load a matcher's checkpoint and return the weights in it."""
+    saved, own = weights_of(load_state(path)), model.state_dict()
+    wrong = [f'{len(names)} {text} (first: {min(names)})' for text, names in (
+        ('missing', own.keys() - saved.keys()), ('that the config has not', saved.keys() - own.keys()),
+        ('of another shape', {name for name in own.keys() & saved.keys() if saved[name].shape != own[name].shape}),
+    ) if names]
+    if wrong:
+        raise CheckpointError(f"'{path}' is not a checkpoint of the config's matcher ({type(model).__name__}): weights "
+                              f'{", ".join(wrong)}. Give the checkpoint that the stage matcher left, or a matcher of '
+                              'the same networks')
+    model.load_state_dict(saved)
+    return saved
 
 
 @torch.no_grad()

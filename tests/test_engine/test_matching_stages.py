@@ -1,0 +1,57 @@
+"""The stages that match: what cannot be matched is refused by name."""
+
+import pytest
+import torch
+
+from rstoolbox.engine.config import load_config
+from rstoolbox.engine.stages import build_stage
+from rstoolbox.models import CheckpointError
+from rstoolbox.registry import MODELS
+from rstoolbox.structures import MatchTable
+
+
+@pytest.fixture(scope='module')
+def base(tmp_path_factory):
+    """Options for thin networks over a copy of the embedded data set with few images a class."""
+    thin = {'backbone.stem_channels': 8, 'backbone.base_channels': 8, 'head.in_channels': 64}
+    return {'data_root': str(tmp_path_factory.getbasetemp() / 'mini_of_matching'), 'images_per_class': 8,
+            **{f'{side}.{key}': value for side in ('teacher', 'student') for key, value in thin.items()}}
+
+
+def save(path, network, **changes):
+    state = MODELS.build(network).state_dict()
+    state.update(changes)
+    torch.save(dict(state_dict=state), path)
+
+
+@pytest.fixture
+def stage(tmp_path, base):
+    """A function: options of the experiment -> its match stage, or another; the matcher's weights are matcher.pth."""
+
+    def build(options=None, name='match'):
+        cfg = load_config('rstoolbox::sembridge/r18_ms2rgb.py', {
+            **base, 'matcher.teacher_checkpoint': None, 'stages.match.checkpoint': str(tmp_path / 'matcher.pth'),
+            **(options or {})})
+        return build_stage(name, cfg, root=tmp_path, upstream={})
+
+    return build
+
+
+def test_each_student_sample_is_matched_within_its_class(tmp_path, stage):
+    match = stage()
+    save(tmp_path / 'matcher.pth', match.model)
+    table = MatchTable.load(match.ensure())
+    assert len(table.matches()) == len(match.datasets['student'])
+    assert all(student.split('/')[1] == teacher.split('/')[1] for student, teacher in table.matches().items())
+
+
+def test_a_checkpoint_of_another_network_is_refused_in_one_sentence(tmp_path, stage):
+    match = stage()
+    save(tmp_path / 'matcher.pth', match.model['rgb_encoder'])
+    with pytest.raises(CheckpointError, match=r"matcher.pth' is not a checkpoint of the config's matcher.*missing "
+                                              r'\(first: .*that the config has not \(first: backbone') as error:
+        match.ensure()
+    assert len(str(error.value)) < 400
+    save(tmp_path / 'matcher.pth', match.model, log_scale=torch.zeros(2))
+    with pytest.raises(CheckpointError, match=r'weights 1 of another shape \(first: log_scale\)'):
+        match.ensure()
