@@ -71,12 +71,17 @@ class MatchStage(Stage):
         shortlist (int): How many of the nearest teacher images to keep for later matchings of each student image.
         batch_size (int): Images per forward pass.
         **kwargs: See :class:`Stage`.
+
+    Raises:
+        ValueError: If the class lists differ, or a class of the student's has no teacher sample.
     """
 
     def __init__(self, model, checkpoint, teacher, student, shortlist=10, batch_size=128, **kwargs):
         self.model, self.checkpoint, self.batch_size = model, checkpoint, batch_size
         self.shortlist = shortlist
-        self.datasets = dict(teacher=DATASETS.build(teacher), student=DATASETS.build(student))
+        # Together, because the pair names what keeps them from being matched: other classes, or one without a teacher.
+        pair = DATASETS.build(dict(type='UnpairedSceneDataset', student=student, teacher=teacher, read_teacher=False))
+        self.datasets = dict(teacher=pair.teacher, student=pair.student)
         super().__init__(**kwargs)
 
     @property

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from rstoolbox.datasets.splits import Split
 from rstoolbox.engine.config import load_config
 from rstoolbox.engine.stages import build_stage
 from rstoolbox.models import CheckpointError
@@ -43,6 +44,17 @@ def test_each_student_sample_is_matched_within_its_class(tmp_path, stage):
     table = MatchTable.load(match.ensure())
     assert len(table.matches()) == len(match.datasets['student'])
     assert all(student.split('/')[1] == teacher.split('/')[1] for student, teacher in table.matches().items())
+
+
+def test_a_class_that_cannot_be_matched_is_named(tmp_path, stage):
+    ids = sorted(f'MS/{name}/{name}_{number:04d}.tif' for name in stage().datasets['teacher'].metainfo['classes']
+                 for number in range(1, 9))
+    rivers = [name for name in ids if 'River' in name]
+    Split([name for name in ids if 'River' not in name], [], rivers).save(tmp_path / 'split.json')
+    with pytest.raises(ValueError, match="Class 'River' has student samples but no teacher sample"):
+        stage({'ms_data.gallery.split_file': str(tmp_path / 'split.json')})
+    with pytest.raises(ValueError, match='must have the same classes.*only the student has AnnualCrop, Forest'):
+        stage({'ms_data.gallery.classes': ('River', 'Highway')})
 
 
 def test_a_checkpoint_of_another_network_is_refused_in_one_sentence(tmp_path, stage):
