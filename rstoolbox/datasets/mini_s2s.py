@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import tempfile
 import zlib
 from pathlib import Path
@@ -23,6 +24,7 @@ from .scene import SceneDataset
 VERSION = 2  # of the generator: a folder written by another one is made anew
 MODALITIES = dict(ms=('MS', 'europe'), rgb=('RGB', 'asia'))
 CLASSES = tuple(SCENES)
+OUR_FILES = re.compile(rf'dataset\.json|(?:MS|RGB)/({"|".join(CLASSES)})/\1_\d{{4,}}\.(?:tif|jpg)')
 
 
 @DATASETS.register_module()
@@ -72,7 +74,8 @@ def make_mini_s2s(out, seed=0, images_per_class=64, force=False):
         dict: The content of ``dataset.json``.
 
     Raises:
-        ValueError: If ``images_per_class`` is below 1, or ``out`` holds files that are no such data set.
+        ValueError: If ``images_per_class`` is below 1, or ``out`` holds files that are no such data set, or one
+            of another seed or size and not ``force``.
     """
     if images_per_class < 1:
         raise ValueError(f'mini_s2s needs at least one image per class, got images_per_class={images_per_class}.')
@@ -86,7 +89,7 @@ def make_mini_s2s(out, seed=0, images_per_class=64, force=False):
         info = _read_info(out)  # another process may have written it while this one waited
         if not force and _fits(info, wanted):
             return info
-        _refuse_foreign(out)
+        _refuse_foreign(out, wanted, force)
         print_log(f'Making the embedded data set mini_s2s in {out} (seed {seed}, {images_per_class} images per class '
                   'and modality), once.', 'current')
         with tempfile.TemporaryDirectory(prefix=f'.{out.name}.', dir=out.parent) as staging:
@@ -163,18 +166,22 @@ def _fits(info, wanted):
     return isinstance(info, dict) and all(info.get(key) == value for key, value in wanted.items())
 
 
-def _refuse_foreign(out):
-    """Never delete what this generator did not write."""
+def _refuse_foreign(out, wanted, force):
+    """Never delete what this generator did not write, nor, unasked, a data set that was made with other settings."""
     if not out.exists():
         return
     if not out.is_dir():
         raise ValueError(f"'{out}' is a file; mini_s2s needs a folder to be written to.")
-    ours = {'dataset.json', *(f'{folder}/{name}' for folder, _ in MODALITIES.values() for name in CLASSES)}
-    entries = [entry for path in out.iterdir()
-               for entry in (path.iterdir() if path.name in ('MS', 'RGB') and path.is_dir() else [path])]
-    foreign = sorted(entry.relative_to(out).as_posix() for entry in entries
-                     if entry.relative_to(out).as_posix() not in ours)
     info = _read_info(out)
-    if foreign or (info is not None and info.get('name') != 'mini_s2s'):
-        raise ValueError(f"'{out}' holds what is no mini_s2s data set ({', '.join(foreign[:3]) or 'dataset.json'}), so "
-                         'it is not overwritten. Name another folder, or for real data use SceneDataset or S2S_EU.')
+    # The folder appears whole, so files without their dataset.json were not made here, whatever they are called.
+    ours = OUR_FILES if isinstance(info, dict) and info.get('name') == 'mini_s2s' else re.compile('(?!)')
+    files = (path.relative_to(out).as_posix() for path in sorted(out.rglob('*')) if not path.is_dir())
+    foreign = [name for name in files if not ours.fullmatch(name)]
+    if foreign:
+        raise ValueError(f"'{out}' holds what is no mini_s2s data set ({', '.join(foreign[:3])}), so it is not "
+                         'overwritten. Name another folder, or for real data use SceneDataset or S2S_EU.')
+    differing = [key for key in ('seed', 'images_per_class') if info is not None and info.get(key) != wanted[key]]
+    if differing and not force:
+        raise ValueError(f"'{out}' holds mini_s2s with {', '.join(f'{key} {info.get(key)}' for key in differing)}, but "
+                         f'{", ".join(f"{key} {wanted[key]}" for key in differing)} is asked for. Name another '
+                         'data_root, or replace it: tools/dataset_converters/make_mini_s2s.py --force.')

@@ -101,13 +101,13 @@ def test_vegetation_has_a_red_edge_and_water_is_black_in_the_short_wave_infrared
     assert _mean_spectra('SeaLake')[BANDS.index('B12')] < .03
 
 
-def test_a_half_written_folder_is_made_anew(made, tmp_path):
-    root, info = made
-    shutil.copytree(root, tmp_path / 'half')
-    (tmp_path / 'half' / 'dataset.json').unlink()
-    shutil.rmtree(tmp_path / 'half' / 'MS' / 'River')
-    assert make_mini_s2s(tmp_path / 'half', **SMALL) == info
-    assert _contents(tmp_path / 'half') == _contents(root)
+def test_another_seed_or_size_is_made_only_when_forced(made, tmp_path):
+    root, _ = made
+    shutil.copytree(root, tmp_path / 'mini')
+    with pytest.raises(ValueError, match='holds mini_s2s with seed 3, but seed 4 is asked for'):
+        make_mini_s2s(tmp_path / 'mini', images_per_class=2, seed=4)
+    assert _contents(tmp_path / 'mini') == _contents(root)
+    assert make_mini_s2s(tmp_path / 'mini', images_per_class=1, seed=3, force=True)['images_per_class'] == 1
 
 
 def test_a_whole_folder_is_left_alone(made):
@@ -136,13 +136,14 @@ def test_what_is_not_ours_is_never_deleted(tmp_path):
         make_mini_s2s(tmp_path / 'photos' / 'holiday.jpg', **SMALL)
 
 
-def test_other_making_in_the_folder_is_no_reason_to_delete_real_class_folders(tmp_path):
-    folder = tmp_path / 'real' / 'MS' / 'Glacier'
-    folder.mkdir(parents=True)
-    (folder / 'Glacier_1.tif').write_bytes(b'precious')
-    with pytest.raises(ValueError, match='MS/Glacier.*not overwritten'):
-        make_mini_s2s(tmp_path / 'real', **SMALL)
-    assert (folder / 'Glacier_1.tif').read_bytes() == b'precious'
+@pytest.mark.parametrize('name', ['MS/Glacier/Glacier_1.tif', 'MS/Forest/Forest_0012.tif', 'RGB/River/river.jpg'])
+def test_folders_of_real_classes_are_never_deleted(tmp_path, name):
+    path = tmp_path / 'real' / name
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b'precious')
+    with pytest.raises(ValueError, match=f'{name}.*not overwritten'):
+        make_mini_s2s(tmp_path / 'real', **SMALL, force=True)
+    assert path.read_bytes() == b'precious'
 
 
 def test_zero_images_are_refused(tmp_path):
