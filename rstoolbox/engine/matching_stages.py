@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 import torch
 from mmengine.dataset import pseudo_collate
 from mmengine.device import get_device
@@ -9,6 +10,7 @@ from mmengine.dist import is_main_process
 from rich.progress import Progress
 from torch.utils.data import DataLoader
 
+from rstoolbox.datasets.seeding import seeded
 from rstoolbox.models.checkpoint import CheckpointError, load_state, weights_of
 from rstoolbox.models.loading import load_classifier
 from rstoolbox.models.sembridge.gallery import Gallery, hash_of_weights
@@ -16,8 +18,10 @@ from rstoolbox.models.sembridge.shortlist import shortlist_by_similarity
 from rstoolbox.registry import DATASETS, MODELS, STAGES
 from rstoolbox.structures import MatchTable
 
+from .config import ConfigError
 from .stages import Stage
 
+READINGS = 8  # of a sample; even a flip of every second image then hardly ever stays unseen
 
 @STAGES.register_module()
 class GalleryStage(Stage):
@@ -29,12 +33,16 @@ class GalleryStage(Stage):
         dataset (dict): Its training split with a pipeline that has no randomness.
         batch_size (int): Images per forward pass.
         **kwargs: See :class:`Stage`.
+
+    Raises:
+        ConfigError: If the pipeline is random.
     """
 
     def __init__(self, model, checkpoint, dataset, batch_size=128, **kwargs):
         self.model, self.checkpoint, self.dataset_cfg, self.batch_size = model, checkpoint, dataset, batch_size
         self.dataset = DATASETS.build(dataset)
         super().__init__(**kwargs)
+        _check_repeatable(self.dataset, f'stages.{self.name}.dataset')
 
     @property
     def artifact(self):
@@ -74,6 +82,7 @@ class MatchStage(Stage):
 
     Raises:
         ValueError: If the class lists differ, or a class of the student's has no teacher sample.
+        ConfigError: If a pipeline is random.
     """
 
     def __init__(self, model, checkpoint, teacher, student, shortlist=10, batch_size=128, **kwargs):
@@ -83,6 +92,8 @@ class MatchStage(Stage):
         pair = DATASETS.build(dict(type='UnpairedSceneDataset', student=student, teacher=teacher, read_teacher=False))
         self.datasets = dict(teacher=pair.teacher, student=pair.student)
         super().__init__(**kwargs)
+        for side, dataset in self.datasets.items():
+            _check_repeatable(dataset, f'stages.{self.name}.{side}')
 
     @property
     def artifact(self):
@@ -105,6 +116,19 @@ class MatchStage(Stage):
         meta = dict(kind='similarity', epoch=0, matcher=hash_of_weights(weights), bands=list(teacher.bands),
                     student_split_hash=student.split_hash, teacher_split_hash=teacher.split_hash)
         MatchTable(student.sample_ids, teacher.sample_ids, shortlist[:, 0], meta, shortlist).save(self.artifact)
+
+
+def _check_repeatable(dataset, key):
+    """Raise ConfigError if a sample comes out of the data set differently from one time to the next."""
+    for row in {0, len(dataset) // 2, len(dataset) - 1}:
+        readings = []
+        for seed in range(READINGS):
+            with seeded(seed, row):
+                readings.append(np.asarray(dataset[row]['inputs']))
+        if not all(np.array_equal(readings[0], reading, equal_nan=True) for reading in readings):
+            raise ConfigError(f"{key}: the pipeline is random, '{dataset.sample_ids[row]}' comes out differently each "
+                              'time. What is computed from it is kept for the whole training, so it needs a pipeline '
+                              'without randomness, as ${plain_pipeline} of the shipped data sets is.')
 
 
 def _load_matcher(model, path):

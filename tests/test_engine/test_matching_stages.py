@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from rstoolbox.datasets.splits import Split
-from rstoolbox.engine.config import load_config
+from rstoolbox.engine.config import ConfigError, load_config, set_option
 from rstoolbox.engine.stages import build_stage
 from rstoolbox.models import CheckpointError
 from rstoolbox.registry import MODELS
@@ -31,8 +31,9 @@ def stage(tmp_path, base):
 
     def build(options=None, name='match'):
         cfg = load_config('rstoolbox::sembridge/r18_ms2rgb.py', {
-            **base, 'matcher.teacher_checkpoint': None, 'stages.match.checkpoint': str(tmp_path / 'matcher.pth'),
-            **(options or {})})
+            **base, 'matcher.teacher_checkpoint': None, 'stages.match.checkpoint': str(tmp_path / 'matcher.pth')})
+        for key, value in (options or {}).items():
+            set_option(cfg, key, value)  # here alone, not where a reference leads to
         return build_stage(name, cfg, root=tmp_path, upstream={})
 
     return build
@@ -55,6 +56,17 @@ def test_a_class_that_cannot_be_matched_is_named(tmp_path, stage):
         stage({'ms_data.gallery.split_file': str(tmp_path / 'split.json')})
     with pytest.raises(ValueError, match='must have the same classes.*only the student has AnnualCrop, Forest'):
         stage({'ms_data.gallery.classes': ('River', 'Highway')})
+
+
+@pytest.mark.parametrize(('name', 'data', 'key'), [
+    ('gallery', 'ms_data.gallery', 'dataset'), ('match', 'ms_data.gallery', 'teacher'),
+    ('match', 'rgb_data.match', 'student')])
+def test_a_random_pipeline_is_refused(stage, name, data, key):
+    flip = dict(type='RandomFlip', prob=0.5, direction='horizontal')
+    state = torch.get_rng_state()
+    with pytest.raises(ConfigError, match=rf'stages\.{name}\.{key}: the pipeline is random.*plain_pipeline'):
+        stage({f'{data}.pipeline': [dict(type='LoadRaster'), dict(type='ToReflectance'), flip, '${pack}']}, name)
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_a_checkpoint_of_another_network_is_refused_in_one_sentence(tmp_path, stage):
