@@ -6,11 +6,10 @@ python tools/test.py configs/sembridge/r18_ms2rgb.py work_dirs/r18_ms2rgb/best_s
 import argparse
 from pathlib import Path
 
-from mmengine.config import DictAction
 from mmengine.dist import is_main_process
 
-from rstoolbox.engine.config import ConfigError, default_work_dir, load_config, runner_config
-from rstoolbox.engine.errors import readable_errors
+from rstoolbox.engine.config import ConfigError, default_work_dir, runner_config
+from rstoolbox.engine.errors import OptionAction, read_config, readable_errors
 from rstoolbox.engine.launch import add_launcher, setup_launcher
 from rstoolbox.engine.testing import test
 from rstoolbox.structures import write_json
@@ -25,7 +24,7 @@ def parse_args():
     parser.add_argument('--out', metavar='JSON', help='write metrics, per-class table and confusion matrix here')
     parser.add_argument('--dump', metavar='PKL', help='write the predictions of all samples here')
     parser.add_argument('--show-dir', metavar='DIR', help='draw every test image with truth and prediction here')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE',
+    parser.add_argument('--cfg-options', nargs='+', action=OptionAction, default={}, metavar='KEY=VALUE',
                         help='override settings of the config')
     add_launcher(parser)
     return parser.parse_args()
@@ -34,7 +33,7 @@ def parse_args():
 def main():
     """Run the command."""
     args = parse_args()
-    cfg = load_config(args.config, args.cfg_options)
+    cfg = read_config(args.config, args.cfg_options)
     values = setup_launcher(args.launcher)
     work_dir = args.work_dir or str(Path(default_work_dir(cfg)) / 'test')
     config = runner_config(cfg, work_dir=work_dir, **values)

@@ -6,11 +6,10 @@ python tools/train.py rstoolbox::sembridge/r18_ms2rgb.py --work-dir out --cfg-op
 
 import argparse
 
-from mmengine.config import DictAction
 from mmengine.device import is_cuda_available
 
-from rstoolbox.engine.config import ConfigError, default_work_dir, load_config
-from rstoolbox.engine.errors import readable_errors
+from rstoolbox.engine.config import ConfigError, default_work_dir
+from rstoolbox.engine.errors import OptionAction, read_config, readable_errors, seed_number
 from rstoolbox.engine.experiment import train
 from rstoolbox.engine.launch import add_launcher, setup_launcher
 
@@ -23,8 +22,8 @@ def parse_args():
     parser.add_argument('--resume', nargs='?', const='auto',
                         help='go on with an interrupted run; with a path, from that checkpoint of the main run')
     parser.add_argument('--amp', action='store_true', help='train in mixed precision (on a CPU in bfloat16)')
-    parser.add_argument('--seed', type=int, help='random seed (default: the one in the config)')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE',
+    parser.add_argument('--seed', type=seed_number, help='random seed (default: the one in the config)')
+    parser.add_argument('--cfg-options', nargs='+', action=OptionAction, default={}, metavar='KEY=VALUE',
                         help='override settings of the config, e.g. data_root=data/mine max_epochs=5')
     add_launcher(parser)
     return parser.parse_args()
@@ -36,7 +35,7 @@ def main():
     options = dict(args.cfg_options)
     if args.seed is not None:
         options['randomness.seed'] = args.seed
-    cfg = load_config(args.config, options)
+    cfg = read_config(args.config, options)
     if args.amp:
         use_amp(cfg)
     values = setup_launcher(args.launcher)

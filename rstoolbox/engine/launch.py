@@ -10,6 +10,10 @@ from mmengine.dist import init_dist, is_distributed
 # Others wait while one process fills the gallery of a large archive or another run trains a shared stage.
 PATIENCE = timedelta(hours=24)
 LAUNCHERS = ('none', 'pytorch', 'slurm')
+VARIABLES = dict(pytorch=('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'MASTER_ADDR', 'MASTER_PORT'),
+                 slurm=('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_LOCALID', 'SLURM_NODELIST'))
+STARTERS = dict(pytorch='tools/dist_train.sh or tools/dist_test.sh, which call torchrun',
+                slurm='tools/slurm_train.sh or tools/slurm_test.sh, which call srun')
 
 
 def add_launcher(parser):
@@ -26,13 +30,21 @@ def setup_launcher(launcher):
 
     Returns:
         dict: Keys of a runner's config that go with it.
+
+    Raises:
+        ValueError: If the launcher did not start this process.
     """
     if launcher == 'none':
         return {}
     gpu = torch.cuda.is_available()
     if not is_distributed():
+        absent = [name for name in VARIABLES[launcher] if name not in os.environ]
+        if absent:
+            raise ValueError(f"--launcher {launcher}: this process was not started by it, as {', '.join(absent)} "
+                             f'{"is" if len(absent) == 1 else "are"} not set. Start with {STARTERS[launcher]}; for one '
+                             'process leave --launcher out.')
         if gpu:
-            init_dist(launcher, backend='nccl', timeout=PATIENCE)
+            init_dist(launcher, backend='nccl', timeout=PATIENCE.total_seconds())
         else:
             if launcher == 'slurm':
                 os.environ.setdefault('RANK', os.environ['SLURM_PROCID'])

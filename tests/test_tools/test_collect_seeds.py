@@ -30,3 +30,10 @@ def test_a_missing_row_is_named(tmp_path):
     assert done.returncode == 1
     assert "no row 'none'" in done.stderr
     assert 'Traceback' not in done.stderr
+
+
+def test_a_folder_without_a_summary_is_named(tmp_path):
+    done = _collect(tmp_path / 'nowhere')
+    assert done.returncode == 1
+    assert "nowhere/summary.json'. Name work dirs of finished runs" in done.stderr
+    assert 'Traceback' not in done.stderr

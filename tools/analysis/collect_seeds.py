@@ -22,10 +22,21 @@ def main():
     parser.add_argument('--against', default='none', help='row that the others are compared with')
     parser.add_argument('--json', metavar='FILE', help='write the numbers here too')
     args = parser.parse_args()
-    result = collect([json.loads((folder / 'summary.json').read_text()) for folder in args.work_dirs], args.against)
+    result = collect([read_summary(folder) for folder in args.work_dirs], args.against)
     print(markdown(result, args.against))
     if args.json:
         write_json(result, args.json)
+
+
+def read_summary(folder):
+    """The ``summary.json`` of a work dir."""
+    path = folder / 'summary.json'
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no '{path}'. Name work dirs of finished runs of tools/train.py.")
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"'{path}' is no JSON ({error}). Remove it and run tools/train.py again.") from None
 
 
 def collect(summaries, against):
