@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import time
 from abc import ABC, abstractmethod
 from contextlib import contextmanager
@@ -58,9 +59,22 @@ class Stage(ABC):
         """Do the work; leaves :attr:`artifact` behind."""
 
     def clear(self):
-        """Remove what an earlier run left in the folder."""
-        for path in [path for pattern in self.leftovers for path in self.folder.glob(pattern)]:
+        """Remove what an unfinished run left in the folder."""
+        for path in self._leftovers():
             path.unlink()
+
+    def set_aside(self):
+        """Move what an earlier run left in the folder to ``replaced-<time>``, with its state."""
+        old = [*self._leftovers(), *filter(Path.is_file, [self._state_file])]  # last: until then it tells what this is
+        if not old:
+            return
+        aside = self.folder / time.strftime('replaced-%Y%m%d-%H%M%S')
+        for path in old:
+            target = aside / path.relative_to(self.folder)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            path.rename(target)
+        print_log(f'[{self.name}] {self.folder} held results of other settings or without a record of them; they are '
+                  f'now in {aside}', logger='current', level=logging.WARNING)
 
     def ensure(self, resume=False):
         """Run the stage unless its result is there already.
@@ -90,8 +104,11 @@ class Stage(ABC):
         print_log(f'[{self.name}] runs in {self.folder}', logger='current')
         begin = time.time()
         if is_main_process():
-            if not (resume and same):
-                self.clear()  # before the state: killed in between, nothing old can pass for new
+            # before the state is written: killed in between, nothing old can pass for new
+            if same and not state['finished'] and not resume:
+                self.clear()
+            elif not (same and resume):
+                self.set_aside()
             write_json(dict(fingerprint=self.fingerprint, finished=False), self._state_file)
         barrier()
         self.run(resume and same)
@@ -118,6 +135,9 @@ class Stage(ABC):
         """What an earlier run left in the folder; empty if there was none."""
         return json.loads(self._state_file.read_text()) if self._state_file.is_file() else {}
 
+    def _leftovers(self):
+        return sorted({path for pattern in self.leftovers for path in self.folder.glob(pattern) if path.is_file()})
+
     @property
     def _state_file(self):
         return self.folder / 'stage.json'
@@ -138,11 +158,13 @@ class TrainStage(Stage):
         **kwargs: See :class:`Stage`.
     """
 
-    leftovers = ('epoch_*.pth*', 'best_*.pth*', 'matches/epoch_*.json', 'test.json', '*/vis_data/scalars.json')
+    leftovers = ('epoch_*.pth*', 'best_*.pth*', 'matches/epoch_*.json', 'test.json', '*/vis_data/scalars.json',
+                 'resolved_config.py', 'environment.json')
 
     def __init__(self, settings=None, publish='best_student.pth', load_from=None, **kwargs):
         self.settings, self.publish, self.load_from = dict(settings or {}), publish, load_from
         self.settings['default_hooks.publish.filename'] = publish
+        self.leftovers = (*self.leftovers, publish)
         super().__init__(**kwargs)
 
     @property
@@ -159,12 +181,17 @@ class TrainStage(Stage):
         data = [data_fingerprint(DATASETS.build(loader.dataset)) for loader in loaders if loader]
         return dict({key: config.get(key) for key in RUN_KEYS}, data=data)
 
+    def _leftovers(self):
+        # What lies beside a checkpoint that is named belongs to it: its match, the best epoch so far.
+        if self.load_from and self.folder.resolve() in Path(self.load_from).resolve().parents:
+            return []
+        return super()._leftovers()
+
     def run(self, resume):
         config = self.config(work_dir=str(self.folder), resume=resume or self.load_from is not None,
                              load_from=self.load_from,
                              experiment_name=f'{self.name}_{self.fingerprint}_{time.time_ns()}')
         Runner.from_cfg(config).train()
-
 
 
 def build_stage(name, cfg, **kwargs):

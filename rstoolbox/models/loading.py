@@ -24,8 +24,9 @@ def load_classifier(network, path, role='model', classes=None):
     if any(name.startswith('student.') for name in saved):
         saved = {name.removeprefix('student.'): value for name, value in saved.items() if name.startswith('student.')}
     _check_bands(network, saved, own, meta.get('bands'), path, role)
-    if classes is not None and meta.get('classes') and tuple(meta['classes']) != tuple(classes):
-        saved = _pick_classes(saved, meta['classes'], classes, path, role)
+    trained = meta.get('classes') or (meta.get('dataset_meta') or {}).get('classes')
+    if classes is not None and trained and tuple(trained) != tuple(classes):
+        saved = _pick_classes(saved, trained, classes, path, role)
     differing = {name for name in own if name in saved and saved[name].shape != own[name].shape}
     missing, unexpected = own.keys() - saved.keys(), saved.keys() - own.keys()
     if differing and all(name.startswith('head.') for name in differing) and not missing and not unexpected:

@@ -57,10 +57,10 @@ class CountingStage(TrainStage):
         self.artifact.write_text('weights')
 
 
-def _counting(tmp_path, base, **options):
+def _counting(tmp_path, base, load_from=None, **options):
     cfg = load_config(ROOT / 'configs/sembridge/r18_ms2rgb.py', {**base, **options})
     return CountingStage(name='student', cfg=cfg, root=tmp_path, upstream={}, folder=tmp_path / 'student',
-                         settings=dict(cfg.rows['none']))
+                         settings=dict(cfg.rows['none']), load_from=load_from)
 
 
 def test_a_finished_stage_is_reused_and_an_interrupted_one_is_resumed_on_request(tmp_path, base):
@@ -84,3 +84,25 @@ def test_a_run_of_other_settings_is_not_resumed(tmp_path, base):
     other = _counting(tmp_path, base, max_epochs=3)
     other.ensure()
     assert not other.resumed
+
+
+def test_other_settings_leave_the_finished_run_in_a_folder_of_its_own(tmp_path, base):
+    artifact = _counting(tmp_path, base).ensure()
+    artifact.write_text('first')
+    (tmp_path / 'student/matches').mkdir()
+    (tmp_path / 'student/matches/epoch_000.json').write_text('{}')
+    _counting(tmp_path, base, max_epochs=3).ensure()
+    aside, = (tmp_path / 'student').glob('replaced-*')
+    assert (aside / 'best_student.pth').read_text() == 'first' and artifact.read_text() == 'weights'
+    assert json.loads((aside / 'stage.json').read_text())['finished']
+    assert (aside / 'matches/epoch_000.json').is_file() and not list(tmp_path.glob('student/matches/*'))
+
+
+def test_a_checkpoint_that_is_named_stays_with_what_lies_beside_it(tmp_path, base):
+    (tmp_path / 'student').mkdir()
+    beside = [tmp_path / 'student' / name for name in ('epoch_2.pth', 'best_accuracy_epoch_1.pth')]
+    for path in beside:
+        path.write_text('old')
+    _counting(tmp_path, base, load_from=str(beside[0])).ensure(resume=True)
+    assert [path.read_text() for path in beside] == ['old', 'old']
+    assert not list(tmp_path.glob('student/replaced-*'))
