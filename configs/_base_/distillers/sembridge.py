@@ -2,12 +2,11 @@
 # L = L_task + lambda_1 L_kd + (1 - lambda_1) (L_ot1 + L_ot2). Compared with no transfer and with plain KD.
 _base_ = './kd.py'
 
-lambda_1 = 0.1
 model = dict(
     start='${artifacts.matcher}',
     losses=dict(
-        kd=dict(loss_weight=lambda_1),
-        ska=dict(type='SKA', token_weight=0.05, pooled_weight=0.05, loss_weight=1 - lambda_1)))
+        kd=dict(loss_weight=0.1),  # lambda_1
+        ska=dict(type='SKA', token_weight=0.05, pooled_weight=0.05, loss_weight=0.9)))  # 1 - lambda_1
 custom_hooks = [
     dict(
         type='StudentFriendlyMatchingHook', start='${matching.start}', interval='${matching.interval}',
