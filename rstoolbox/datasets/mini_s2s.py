@@ -38,12 +38,12 @@ class MiniS2S(SceneDataset):
     Args:
         data_root (str): Folder of the data set; written there if it is absent or incomplete.
         modality (str): 'ms' or 'rgb'.
-        images_per_class (int): Of each modality, used where the data must be made.
-        data_seed (int): Seed of the scenes, used where the data must be made.
+        images_per_class (int): Of each modality; that of the data set where it is there already.
+        data_seed (int): Seed of the scenes; as above.
         **kwargs: Those of :class:`SceneDataset`.
 
     Raises:
-        ValueError: If ``modality`` is not one of the two, or the folder holds something else.
+        ValueError: If ``modality`` is not one of the two, or the folder holds something else or another making.
     """
 
     METAINFO = dict(classes=CLASSES)

@@ -11,9 +11,8 @@ from mmengine.registry import OPTIM_WRAPPERS
 class CPUAmpOptimWrapper(OptimWrapper):
     """Forward passes in bfloat16, weights and updates in float32.
 
-    It pays where the CPU multiplies bfloat16 itself (AVX-512 BF16, AMX): a ResNet-18 step takes about half the time.
-    bfloat16 has the range of float32, so losses need no scaling. Arguments are those of
-    :class:`mmengine.optim.OptimWrapper`.
+    Meant for CPUs that multiply bfloat16 themselves (AVX-512 BF16, AMX). It has the range of float32, so losses need no
+    scaling. Arguments are those of :class:`mmengine.optim.OptimWrapper`.
     """
 
     @contextmanager

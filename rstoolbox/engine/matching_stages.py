@@ -23,6 +23,7 @@ from .stages import Stage
 
 READINGS = 8  # of a sample; even a flip of every second image then hardly ever stays unseen
 
+
 @STAGES.register_module()
 class GalleryStage(Stage):
     """Runs the frozen teacher once over its training images; the artifact is the folder of its outputs.

@@ -355,27 +355,3 @@ def test_several_labels_reach_the_losses_as_scores():
     assert _labels(single, 3).tolist() == [2, 0]
     several = [DataSample().set_gt_label([0, 2]), DataSample().set_gt_label([1])]
     assert _labels(several, 3).tolist() == [[1, 0, 1], [0, 1, 0]]
-
-
-def rgb_encoder_file(classifier_config, folder, width):
-    """A matcher's checkpoint: only its RGB encoder's backbone counts."""
-    encoder = MODELS.build(classifier_config(width=width))
-    weights = {f'encoders.rgb.{key}': value for key, value in encoder.state_dict().items() if 'backbone' in key}
-    save_student(folder / 'matcher.pth', weights, {})
-    return str(folder / 'matcher.pth'), encoder
-
-
-def test_the_student_starts_from_the_matchers_rgb_encoder(distiller_config, classifier_config, tmp_path):
-    path, encoder = rgb_encoder_file(classifier_config, tmp_path, width=8)
-    model = MODELS.build(distiller_config(start=path))
-    model.init_weights()
-    for key, value in encoder.backbone.state_dict().items():
-        assert torch.equal(model.student.backbone.state_dict()[key], value), key
-
-
-def test_an_encoder_of_another_kind_is_no_start(distiller_config, classifier_config, tmp_path, teacher_file):
-    path, _ = rgb_encoder_file(classifier_config, tmp_path, width=16)
-    with pytest.raises(CheckpointError, match=r"rgb_encoder.backbone='\$\{student.backbone\}'"):
-        MODELS.build(distiller_config(start=path)).init_weights()
-    with pytest.raises(CheckpointError, match='not the checkpoint of a SceneMatcher'):
-        MODELS.build(distiller_config(start=teacher_file)).init_weights()

@@ -6,7 +6,7 @@ model = dict(
     start='${artifacts.matcher}',
     losses=dict(
         kd=dict(loss_weight=0.1),  # lambda_1
-        ska=dict(type='SKA', token_weight=0.05, pooled_weight=0.05, loss_weight=0.9)))  # 1 - lambda_1
+        ska=dict(type='SKA', loss_weight=0.9)))  # 1 - lambda_1
 custom_hooks = [
     dict(
         type='StudentFriendlyMatchingHook', start='${matching.start}', interval='${matching.interval}',

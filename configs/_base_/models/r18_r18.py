@@ -3,7 +3,7 @@ teacher = dict(
     type='SceneClassifier',
     bands='${ms_bands}',
     data_preprocessor=dict(type='ScenePreprocessor', bands='${ms_bands}', statistics='${statistics.ms}'),
-    backbone=dict(type='mmpretrain.ResNet', depth=18, zero_init_residual=False),  # True learns far slower
+    backbone=dict(type='mmpretrain.ResNet', depth=18, zero_init_residual=False),
     neck=dict(type='mmpretrain.GlobalAveragePooling'),
     head=dict(
         type='mmpretrain.LinearClsHead', num_classes='${num_classes.teacher}', in_channels=512,

@@ -13,7 +13,7 @@ from .released import NUM_HEADS, ReleasedPlanner
 from .transport import sinkhorn
 
 # (token_weight, pooled_weight)
-DEFAULT_WEIGHTS = dict(sound=(0.35, 0.35), as_released=(0.01, 0.01))
+DEFAULT_WEIGHTS = dict(sound=(0.05, 0.05), as_released=(0.01, 0.01))
 
 
 @TRANSFER_LOSSES.register_module()
@@ -37,8 +37,8 @@ class SKA(TransferLoss):
 
     Args:
         width (int, optional): The common width. Default: the teacher's.
-        token_weight (float, optional): Factor on the CORAL of tokens. Default: 0.35 (``as_released``: 0.01).
-        pooled_weight (float, optional): Factor on the CORAL of pooled features. Default: 0.35
+        token_weight (float, optional): Factor on the CORAL of tokens. Default: 0.05 (``as_released``: 0.01).
+        pooled_weight (float, optional): Factor on the CORAL of pooled features. Default: 0.05
             (``as_released``: 0.01).
         epsilon (float): Weight of the plan's entropy in units of the cosine distance, above 0.
         num_iters (int): The most Sinkhorn iterations.

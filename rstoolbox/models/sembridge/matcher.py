@@ -60,6 +60,9 @@ class SceneMatcher(BaseModel):
                                     for side, encoder in encoders.items()})
         self.log_scale = nn.Parameter(torch.tensor(-math.log(temperature)))
         self.teacher_checkpoint = teacher_checkpoint
+        for encoder in encoders.values():
+            if encoder.with_head:  # unused, and parallel training takes weights without a gradient for an error
+                encoder.head.requires_grad_(False)
         if teacher_checkpoint is not None:
             self.encoders.ms.requires_grad_(False)
 

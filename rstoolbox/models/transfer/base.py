@@ -106,6 +106,11 @@ def full_precision(values):
     return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
 
 
+def divergence(student_log, teacher_log):
+    """Kullback-Leibler divergence of the teacher's distribution from the student's in every row, (B,)."""
+    return F.kl_div(student_log, teacher_log, reduction='none', log_target=True).sum(dim=1)
+
+
 def unit_length(values, dim=1):
     """``values`` divided by their Euclidean length along ``dim``; those of no length stay zero and get no gradient.
 

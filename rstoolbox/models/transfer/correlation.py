@@ -9,8 +9,7 @@ import torch
 
 from rstoolbox.registry import TRANSFER_LOSSES
 
-from .base import TransferLoss, check_not_negative, check_positive, check_same_classes, full_precision
-from .decoupled import divergence
+from .base import TransferLoss, check_not_negative, check_positive, check_same_classes, divergence, full_precision
 
 
 @TRANSFER_LOSSES.register_module()

@@ -15,6 +15,7 @@ from .base import (
     check_positive,
     check_same_classes,
     check_share,
+    divergence,
     full_precision,
     target_classes,
 )
@@ -155,11 +156,6 @@ def split_target(logits, target):
     target = target[:, None]
     others = torch.arange(logits.shape[1] - 1, device=logits.device)
     return logits.gather(1, target), logits.gather(1, others + (others >= target))
-
-
-def divergence(student_log, teacher_log):
-    """Kullback-Leibler divergence of the teacher's distribution from the student's in every row, (B,)."""
-    return F.kl_div(student_log, teacher_log, reduction='none', log_target=True).sum(dim=1)
 
 
 def _against_rest(own, rest):

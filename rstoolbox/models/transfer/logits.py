@@ -4,7 +4,7 @@ import torch.nn.functional as F
 
 from rstoolbox.registry import TRANSFER_LOSSES
 
-from .base import TransferLoss, check_same_classes, full_precision
+from .base import TransferLoss, check_same_classes, divergence, full_precision
 
 
 @TRANSFER_LOSSES.register_module()
@@ -36,9 +36,7 @@ class KD(TransferLoss):
         check_same_classes(self, student, teacher)
 
     def compare(self, student, teacher, labels, progress):
-        student_log = F.log_softmax(full_precision(student['logits']) / self.tau, dim=1)
-        teacher_log = F.log_softmax(full_precision(teacher['logits']) / self.tau, dim=1)
-        return self.scale * F.kl_div(student_log, teacher_log, reduction='batchmean', log_target=True)
+        return self.scale * softened_divergence(student, teacher, self.tau)
 
 
 @TRANSFER_LOSSES.register_module()
@@ -59,3 +57,10 @@ class LogitsMSE(TransferLoss):
 
     def compare(self, student, teacher, labels, progress):
         return F.mse_loss(full_precision(student['logits']), full_precision(teacher['logits']))
+
+
+def softened_divergence(student, teacher, tau):
+    """Mean over the batch of KL(teacher || student) between the softmax distributions at temperature ``tau``."""
+    student_log, teacher_log = (F.log_softmax(full_precision(side['logits']) / tau, dim=1)
+                                for side in (student, teacher))
+    return divergence(student_log, teacher_log).mean()

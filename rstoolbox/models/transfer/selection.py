@@ -4,8 +4,8 @@ import torch
 
 from rstoolbox.registry import TRANSFER_LOSSES
 
-from .base import TransferLoss, check_positive, check_same_classes, full_precision, target_classes
-from .decoupled import divergence, split_target
+from .base import TransferLoss, check_positive, check_same_classes, divergence, full_precision, target_classes
+from .decoupled import split_target
 
 # Pairs of classes compared at once: 4 MiB for each side, which a processor's cache holds.
 PAIRS_AT_ONCE = 2 ** 20

@@ -3,12 +3,12 @@
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from rstoolbox.registry import TRANSFER_LOSSES
 
 from .base import TransferLoss, check_positive, check_same_classes, check_share, full_precision
+from .logits import softened_divergence
 
 
 @TRANSFER_LOSSES.register_module()
@@ -59,9 +59,7 @@ class CTKD(TransferLoss):
         fixed = self.theta.detach()
         # Its value is that of theta, its derivative the factor.
         tau = self._temperature(fixed + self.reversal(progress) * (self.theta - fixed))
-        student_log = F.log_softmax(full_precision(student['logits']) / tau, dim=1)
-        teacher_log = F.log_softmax(full_precision(teacher['logits']) / tau, dim=1)
-        value = F.kl_div(student_log, teacher_log, reduction='batchmean', log_target=True)
+        value = softened_divergence(student, teacher, tau)
         return tau ** 2 * value if self.scale_by_tau else value
 
     @property

@@ -194,3 +194,9 @@ def test_a_checkpoint_of_another_teacher_is_refused(teacher_file):
                               teacher_checkpoint=teacher_file))
     with pytest.raises(CheckpointError, match='tells 3 classes apart'):
         model.init_weights()
+
+
+def test_a_head_that_is_not_used_waits_for_no_gradient(teacher_config):
+    model = MODELS.build(dict(type='SceneMatcher', ms_encoder=teacher_config, rgb_encoder=encoder(RGB)))
+    model(**model.data_preprocessor(batch(), True), mode='loss')['loss'].backward()
+    assert [name for name, weight in model.named_parameters() if weight.requires_grad and weight.grad is None] == []
