@@ -1,8 +1,10 @@
 import errno
+import shutil
 
 import mmengine.runner
 import pytest
 import torch
+from mmengine.evaluator import BaseMetric
 from mmengine.model import BaseModel
 from torch.utils.data import Dataset
 
@@ -18,7 +20,7 @@ class Line(BaseModel):
 
     def forward(self, inputs, data_samples=None, mode='tensor'):
         values = self.layer(torch.stack(inputs))
-        return dict(loss=((values - torch.stack(inputs) * 2)**2).mean()) if mode == 'loss' else values
+        return dict(loss=((values - torch.stack(inputs) * 2)**2).mean()) if mode == 'loss' else list(values)
 
 
 class Points(Dataset):
@@ -35,12 +37,14 @@ class Points(Dataset):
 def run(tmp_path):
     """A function that makes a runner over the same work dir."""
 
-    def make(name, **kwargs):
-        return Runner(Line(), str(tmp_path), experiment_name=f'{tmp_path.name}_{name}', default_scope='rstoolbox',
+    def make(name, work_dir=tmp_path, **kwargs):
+        return Runner(Line(), str(work_dir), experiment_name=f'{tmp_path.name}_{name}', default_scope='rstoolbox',
                       train_dataloader=dict(batch_size=4, num_workers=0, persistent_workers=True, dataset=Points(),
                                             sampler=dict(type='DefaultSampler', shuffle=True)),
                       optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)), randomness=dict(seed=3),
-                      default_hooks=dict(checkpoint=dict(type='ResumableCheckpointHook', interval=1)),
+                      default_hooks=dict(checkpoint=dict(type='ResumableCheckpointHook', interval=1,
+                                                          **(dict(save_best='accuracy', rule='greater')
+                                                             if 'val_cfg' in kwargs else {}))),
                       cfg=dict(default_scope='rstoolbox'), **kwargs)
 
     return make
@@ -80,6 +84,62 @@ def test_a_full_disk_says_so_and_leaves_no_half_written_file(run, tmp_path, monk
     with pytest.raises(OSError, match='disk is full.*--resume'):
         runner.train()
     assert not list(tmp_path.glob('*.pth*'))
+
+
+class Scores(BaseMetric):
+    """Gives the next of some accuracies at each validation."""
+
+    def __init__(self, scores):
+        super().__init__()
+        self.scores = iter(scores)
+
+    def process(self, data_batch, data_samples):
+        self.results.append(0)
+
+    def compute_metrics(self, results):
+        return dict(accuracy=next(self.scores))
+
+
+def _validated(run, name, epochs, scores, **kwargs):
+    loader = dict(batch_size=4, num_workers=0, dataset=Points(), sampler=dict(type='DefaultSampler', shuffle=False))
+    return run(name, train_cfg=dict(by_epoch=True, max_epochs=epochs, val_interval=1), val_cfg=dict(),
+               val_dataloader=loader, val_evaluator=[Scores(scores)],
+               custom_hooks=[dict(type='PublishBestHook', filename='best_student.pth')], **kwargs)
+
+
+def _published_epoch(folder):
+    return torch.load(folder / 'best_student.pth', weights_only=True)['meta']['epoch']
+
+
+def test_the_old_best_stays_until_the_new_one_and_its_checkpoint_are_whole(run, tmp_path, monkeypatch):
+    left, save = {}, Runner.save_checkpoint
+
+    def recorded(self, out_dir, filename, *args, **kwargs):
+        left[filename] = {path.name for path in tmp_path.glob('best_*.pth')}
+        save(self, out_dir, filename, *args, **kwargs)
+
+    monkeypatch.setattr(Runner, 'save_checkpoint', recorded)
+    _validated(run, 'best', 3, [1, 3, 2]).train()
+    assert left['best_accuracy_epoch_2.pth'] == {'best_accuracy_epoch_1.pth'}
+    assert left['epoch_2.pth'] == {'best_accuracy_epoch_1.pth', 'best_accuracy_epoch_2.pth'}
+    assert left['epoch_3.pth'] == {'best_accuracy_epoch_2.pth'}
+    assert _published_epoch(tmp_path) == 2
+
+
+def test_a_copied_work_dir_publishes_its_own_best_and_leaves_the_first_alone(run, tmp_path):
+    _validated(run, 'first', 2, [3, 2]).train()
+    copy = tmp_path / 'copy'
+    copy.mkdir()
+    for path in tmp_path.glob('*.pth'):
+        shutil.copy(path, copy)
+    damaged = tmp_path / 'best_accuracy_epoch_1.pth'
+    damaged.write_bytes(b'of another run')
+    _validated(run, 'again', 3, [4], work_dir=copy, resume=True).train()
+    assert _published_epoch(copy) == 3
+    assert [path.name for path in copy.glob('best_a*')] == ['best_accuracy_epoch_3.pth'] and damaged.is_file()
+    (copy / 'best_accuracy_epoch_3.pth').unlink()
+    _validated(run, 'lost', 4, [1], work_dir=copy, resume=True).train()
+    assert _published_epoch(copy) == 4  # the last, for want of the best
 
 
 def test_git_state_names_the_commit():

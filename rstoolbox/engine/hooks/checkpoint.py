@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mmengine.dist import master_only
+from mmengine.dist import is_main_process, master_only
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.model import is_model_wrapper
 
@@ -15,14 +15,16 @@ class ResumableCheckpointHook(CheckpointHook):
     """mmengine's checkpoint hook, but an epoch is saved after its validation instead of before.
 
     mmengine saves first and validates afterwards: killed in between, the resumed run would skip that validation and
-    might miss the best epoch. Arguments are those of :class:`mmengine.hooks.CheckpointHook`; at least two
-    checkpoints are kept so that one stays whole while the next is written.
+    might miss the best epoch. The best epoch so far is deleted once a checkpoint that knows the new best is whole;
+    mmengine deletes it before it writes the new one. Arguments are those of :class:`mmengine.hooks.CheckpointHook`; at
+    least two checkpoints are kept so that one stays whole while the next is written.
     """
 
     def __init__(self, *args, max_keep_ckpts=2, **kwargs):
         if max_keep_ckpts == 1:
             raise ValueError('max_keep_ckpts=1 would delete the last whole checkpoint before the next is written.')
         super().__init__(*args, max_keep_ckpts=max_keep_ckpts, **kwargs)
+        self._superseded = set()
 
     def after_train_epoch(self, runner):
         if not self._is_validated(runner, runner.epoch + 1):
@@ -38,6 +40,36 @@ class ResumableCheckpointHook(CheckpointHook):
         due = self.interval > 0 and runner.epoch % self.interval == 0 and runner.epoch >= self.save_begin
         if due or (self.save_last and last):
             self._save_checkpoint_with_step(runner, runner.epoch, dict(epoch=runner.epoch, iter=runner.iter))
+
+    def _save_best_checkpoint(self, runner, metrics):
+        if not self.save_best:
+            return
+        old = self._best
+        self._best = dict.fromkeys(old)  # the parent deletes what it knows of
+        super()._save_best_checkpoint(runner, metrics)
+        new = self._best
+        self._superseded |= {Path(old[key]).name for key in old if old[key] and new[key]}
+        self._best = {key: new[key] or old[key] for key in old}
+
+    def _save_checkpoint_with_step(self, runner, step, meta):
+        super()._save_checkpoint_with_step(runner, step, meta)
+        if self._superseded and is_main_process():
+            kept = {Path(path).name for path in self._best.values() if path}
+            for name in self._superseded - kept:  # in this folder alone: the run may go on from a checkpoint of another
+                (Path(self.out_dir) / name).unlink(missing_ok=True)
+        self._superseded = set()
+
+    @property
+    def _best(self):
+        single = len(self.key_indicators) == 1
+        return dict(best=self.best_ckpt_path) if single else dict(self.best_ckpt_path_dict)
+
+    @_best.setter
+    def _best(self, paths):
+        if len(self.key_indicators) == 1:
+            self.best_ckpt_path = paths['best']
+        else:
+            self.best_ckpt_path_dict = paths
 
     @staticmethod
     def _is_validated(runner, epoch):
@@ -62,10 +94,7 @@ class PublishBestHook(Hook):
 
     @master_only
     def after_train(self, runner):
-        best = runner.message_hub.get_info('best_ckpt') if 'best_ckpt' in runner.message_hub.runtime_info else None
-        best = Path(best or runner.message_hub.get_info('last_ckpt'))
-        if not best.is_file():  # the work dir was moved since
-            best = Path(runner.work_dir) / best.name
+        best, how = self._find_best(runner)
         checkpoint = load_state(best)
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         weights = checkpoint['state_dict']
@@ -77,5 +106,22 @@ class PublishBestHook(Hook):
                     config=runner.cfg.pretty_text)
         path = Path(runner.work_dir) / self.filename
         save_student(path, weights, meta)
-        runner.logger.info(f'The weights of epoch {meta["epoch"]} (best by validation) are in {path}')
+        runner.logger.info(f'The weights of epoch {meta["epoch"]} ({how}) are in {path}')
+
+    @staticmethod
+    def _find_best(runner):
+        """The checkpoint to publish, and what makes it the one."""
+        known = runner.message_hub.runtime_info
+        for key, how in (('best_ckpt', 'best by validation'), ('last_ckpt', 'the last one')):
+            if key not in known:
+                continue
+            recorded = Path(runner.message_hub.get_info(key))
+            # By name in the work dir, which may have been moved or copied, first. The recorded place is right where the
+            # run goes on from a checkpoint of another work dir.
+            for path in (Path(runner.work_dir) / recorded.name, recorded):
+                if path.is_file():
+                    return path, how
+            runner.logger.warning(f'{recorded} ({how}) is gone')
+        raise FileNotFoundError(f'There is no checkpoint in {runner.work_dir} to publish: neither the best nor the '
+                                'last is left. Train anew without --resume.')
 
