@@ -8,7 +8,7 @@ from mmengine.logging import print_log
 
 from .config import runner_config
 from .report import write_report
-from .runner import Runner
+from .runner import Runner, starting_point
 from .stages import TrainStage, build_stage
 from .testing import test_once
 
@@ -26,13 +26,14 @@ class Experiment:
         work_dir (str | Path): The main run goes here, the stages to ``stages/`` and the other rows to ``<row>/``
             below it. A config's ``stage_root`` puts the stages elsewhere, so that experiments can share them.
         resume (bool): Go on with the run that was interrupted.
-        load_from (str, optional): A checkpoint of the main run: to resume from, or else to start with.
+        load_from (str, optional): A checkpoint of the main run: with ``resume`` to go on from, else to start with its
+            weights. The config's own ``load_from`` always means the latter.
         values: Further keys of the runner for every run, e.g. ``launcher``.
     """
 
     def __init__(self, cfg, work_dir, resume=False, load_from=None, **values):
         self.cfg, self.work_dir, self.resume = copy.deepcopy(cfg), Path(work_dir), resume
-        self.load_from = load_from or cfg.get('load_from')
+        self.resume_from, self.load_from = checkpoints(cfg, self.work_dir, resume, load_from)
         self.cfg.merge_from_dict(dict(values, load_from=None))
         self.root = cfg.get('stage_root') or self.work_dir / 'stages'
         self.stages, self.rows, self.upstream = {}, {}, {}
@@ -51,7 +52,7 @@ class Experiment:
             self.rows[name] = TrainStage(
                 settings={} if main else dict(self.cfg.rows[name]), name=name, cfg=self.cfg, root=None,
                 upstream=self.upstream, folder=self.work_dir if main else self.work_dir / name,
-                load_from=self.load_from if main else None)
+                load_from=self.load_from if main else None, resume_from=self.resume_from if main else None)
             self.rows[name].ensure(self.resume)
         return self._report()
 
@@ -81,7 +82,8 @@ def train(cfg, work_dir, resume=False, load_from=None, **values):
         cfg (mmengine.config.Config): The unresolved config.
         work_dir (str | Path): Where everything is written.
         resume (bool): Go on with an interrupted run.
-        load_from (str, optional): A checkpoint of the main run: to resume from, or else to start with.
+        load_from (str, optional): A checkpoint of the main run: with ``resume`` to go on from, else to start with its
+            weights. The config's own ``load_from`` always means the latter.
         values: Further keys of the runner, e.g. ``launcher``.
 
     Raises:
@@ -91,6 +93,13 @@ def train(cfg, work_dir, resume=False, load_from=None, **values):
         raise FileNotFoundError(f"There is no checkpoint '{load_from}' to resume from.")
     if cfg.get('stages'):
         return Experiment(cfg, work_dir, resume, load_from, **values).run()
-    config = runner_config(cfg, work_dir=str(work_dir), resume=resume, load_from=load_from or cfg.get('load_from'),
-                           **values)
-    return Runner.from_cfg(config).train()
+    start = starting_point(work_dir, resume, *checkpoints(cfg, work_dir, resume, load_from))
+    return Runner.from_cfg(runner_config(cfg, work_dir=str(work_dir), **start, **values)).train()
+
+
+def checkpoints(cfg, work_dir, resume, load_from):
+    """The checkpoint to resume from and the one to start with, either of which may be None."""
+    resume_from = load_from if resume else None
+    start = cfg.get('load_from') if resume else load_from or cfg.get('load_from')
+    TrainStage.check_load_from(start, work_dir)
+    return resume_from, start

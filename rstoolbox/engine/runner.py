@@ -10,9 +10,10 @@ from pathlib import Path
 
 import mmengine.runner
 from mmengine.dist import is_main_process
+from mmengine.model import is_model_wrapper
 from mmengine.utils.dl_utils import collect_env
 
-from rstoolbox.models.checkpoint import CheckpointError, load_state
+from rstoolbox.models.checkpoint import CheckpointError, load_state, weights_of
 from rstoolbox.structures import write_json
 from rstoolbox.version import __version__
 
@@ -49,7 +50,38 @@ class Runner(mmengine.runner.Runner):
             if self._load_from is None:
                 self.logger.info(f'Nothing to resume in {self.work_dir}: training starts from the beginning')
                 self._resume = False
+        if self._load_from is not None and not self._has_loaded:
+            if self._resume:
+                self._check_resumable(self._load_from)
+            elif not self._initialise(self._load_from):
+                raise CheckpointError(f"load_from: '{self._load_from}' holds no weights of the config's model.")
+            else:
+                self._has_loaded = True
         super().load_or_resume()
+
+    def _check_resumable(self, path):
+        checkpoint = load_state(path)
+        advice = 'Name an epoch_*.pth of the same run; to start with its weights alone, set load_from instead.'
+        if 'optimizer' not in checkpoint or 'iter' not in checkpoint.get('meta', {}):
+            raise CheckpointError(f"'{path}' holds weights alone, so training cannot go on from it. {advice}")
+        network, saved = self._network(), weights_of(checkpoint)
+        differing = sorted(network.state_dict().keys() ^ saved.keys()) or [
+            name for name, value in network.named_parameters() if name in saved and value.shape != saved[name].shape]
+        if differing:
+            raise CheckpointError(f"'{path}' is a checkpoint of another model: {len(differing)} weights differ (first: "
+                                  f'{differing[0]}), so training cannot go on from it. {advice}')
+
+    def _initialise(self, path):
+        """Load what fits of a checkpoint; a student's own weights go to the student. Tells whether anything did."""
+        own, saved = self._network().state_dict().keys(), weights_of(load_state(path)).keys()
+        for pattern, prefix in (('^', ''), ('^', 'student.'), (r'^student\.', '')):
+            if own & {re.sub(pattern, prefix, name) for name in saved}:
+                self.load_checkpoint(path, revise_keys=[(r'^module\.', ''), (pattern, prefix)])
+                return True
+        return False
+
+    def _network(self):
+        return self.model.module if is_model_wrapper(self.model) else self.model
 
     @staticmethod
     def build_dataloader(dataloader, *args, **kwargs):
@@ -81,6 +113,15 @@ def latest_checkpoint(work_dir):
         except CheckpointError as error:
             mmengine.logging.print_log(f'Passed over: {error}', logger='current', level=logging.WARNING)
     return None
+
+
+def starting_point(work_dir, resume=False, resume_from=None, load_from=None):
+    """The runner's ``resume`` and ``load_from``.
+
+    A checkpoint to resume from comes before the newest of an interrupted run, and that before weights to start with.
+    """
+    checkpoint = resume_from or (latest_checkpoint(work_dir) if resume else None)
+    return dict(resume=resume and (checkpoint is not None or load_from is None), load_from=checkpoint or load_from)
 
 
 def split_hashes(dataset):

@@ -17,7 +17,7 @@ from rstoolbox.registry import DATASETS, STAGES
 from rstoolbox.structures import write_json
 
 from .config import resolve, runner_config
-from .runner import Runner
+from .runner import Runner, starting_point
 
 # They change how fast a run goes, what it prints or where its data lie, not what comes out.
 COSMETIC = {'num_workers', 'persistent_workers', 'pin_memory', 'prefetch_factor', 'logger', 'timer', 'filename',
@@ -154,18 +154,31 @@ class TrainStage(Stage):
     Args:
         settings (dict): Overrides of the experiment's config for this run, from dotted path to value.
         publish (str): File name of the best weights in the stage's folder.
-        load_from (str, optional): A checkpoint to resume from, or else to start with.
+        load_from (str, optional): A checkpoint whose weights the training starts with.
+        resume_from (str, optional): A checkpoint of this run from which it goes on.
         **kwargs: See :class:`Stage`.
     """
 
     leftovers = ('epoch_*.pth*', 'best_*.pth*', 'matches/epoch_*.json', 'test.json', '*/vis_data/scalars.json',
                  'resolved_config.py', 'environment.json')
 
-    def __init__(self, settings=None, publish='best_student.pth', load_from=None, **kwargs):
-        self.settings, self.publish, self.load_from = dict(settings or {}), publish, load_from
+    def __init__(self, settings=None, publish='best_student.pth', load_from=None, resume_from=None, **kwargs):
+        self.settings, self.publish = dict(settings or {}), publish
+        self.load_from, self.resume_from = load_from, resume_from
         self.settings['default_hooks.publish.filename'] = publish
         self.leftovers = (*self.leftovers, publish)
         super().__init__(**kwargs)
+
+    @staticmethod
+    def check_load_from(path, folder):
+        """Refuse weights to start with that a run in ``folder`` would write over."""
+        if path is None:
+            return
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"load_from: there is no checkpoint '{path}'.")
+        if Path(path).resolve().parent == Path(folder).resolve() and any(map(Path(path).match, TrainStage.leftovers)):
+            raise ValueError(f"load_from: '{path}' lies in the work dir and would be written over. Choose another "
+                             '--work-dir; to go on with that run, use --resume.')
 
     @property
     def artifact(self):
@@ -179,17 +192,21 @@ class TrainStage(Stage):
         config = self.config()
         loaders = [config.get(f'{part}_dataloader') for part in ('train', 'val')]
         data = [data_fingerprint(DATASETS.build(loader.dataset)) for loader in loaders if loader]
-        return dict({key: config.get(key) for key in RUN_KEYS}, data=data)
+        start = {}
+        if self.load_from:
+            start['load_from'] = hashlib.sha256(Path(self.load_from).read_bytes()).hexdigest()
+        return dict({key: config.get(key) for key in RUN_KEYS}, data=data, **start)
 
     def _leftovers(self):
         # What lies beside a checkpoint that is named belongs to it: its match, the best epoch so far.
-        if self.load_from and self.folder.resolve() in Path(self.load_from).resolve().parents:
+        named = filter(None, (self.load_from, self.resume_from))
+        if any(self.folder.resolve() in Path(path).resolve().parents for path in named):
             return []
         return super()._leftovers()
 
     def run(self, resume):
-        config = self.config(work_dir=str(self.folder), resume=resume or self.load_from is not None,
-                             load_from=self.load_from,
+        start = starting_point(self.folder, resume or self.resume_from is not None, self.resume_from, self.load_from)
+        config = self.config(work_dir=str(self.folder), **start,
                              experiment_name=f'{self.name}_{self.fingerprint}_{time.time_ns()}')
         Runner.from_cfg(config).train()
 

@@ -8,7 +8,8 @@ from mmengine.evaluator import BaseMetric
 from mmengine.model import BaseModel
 from torch.utils.data import Dataset
 
-from rstoolbox.engine.runner import Runner, git_state, latest_checkpoint
+from rstoolbox.engine.runner import Runner, git_state, latest_checkpoint, starting_point
+from rstoolbox.models.checkpoint import CheckpointError
 
 
 class Line(BaseModel):
@@ -140,6 +141,36 @@ def test_a_copied_work_dir_publishes_its_own_best_and_leaves_the_first_alone(run
     (copy / 'best_accuracy_epoch_3.pth').unlink()
     _validated(run, 'lost', 4, [1], work_dir=copy, resume=True).train()
     assert _published_epoch(copy) == 4  # the last, for want of the best
+
+
+def test_weights_to_start_with_do_not_resume(run, tmp_path):
+    first = run('first', train_cfg=dict(by_epoch=True, max_epochs=2))
+    first.train()
+    again = run('again', work_dir=tmp_path / 'again', train_cfg=dict(by_epoch=True, max_epochs=1),
+                load_from=str(tmp_path / 'epoch_2.pth'))
+    again.load_or_resume()
+    assert again.epoch == 0
+    assert torch.equal(again.model.layer.weight, first.model.layer.weight)
+
+
+@pytest.mark.parametrize(('resume', 'content', 'message'), [
+    (True, dict(state_dict={}, meta={}), 'weights alone.*set load_from instead'),
+    (True, dict(state_dict={'other': torch.ones(1)}, meta=dict(iter=1), optimizer={}), 'another model.*layer.bias'),
+    (False, dict(state_dict={'other': torch.ones(1)}), "load_from.*no weights of the config's model"),
+])
+def test_a_checkpoint_that_does_not_serve_is_one_sentence(run, tmp_path, resume, content, message):
+    torch.save(content, tmp_path / 'given.pth')
+    runner = run(f'given {message}', train_cfg=dict(by_epoch=True, max_epochs=1), load_from=str(tmp_path / 'given.pth'),
+                 resume=resume)
+    with pytest.raises(CheckpointError, match=message):
+        runner.train()
+
+
+def test_where_a_run_starts(tmp_path):
+    assert starting_point(tmp_path, load_from='a.pth') == dict(resume=False, load_from='a.pth')
+    assert starting_point(tmp_path, True, load_from='a.pth') == dict(resume=False, load_from='a.pth')
+    assert starting_point(tmp_path, True, 'b.pth', 'a.pth') == dict(resume=True, load_from='b.pth')
+    assert starting_point(tmp_path, True) == dict(resume=True, load_from=None)
 
 
 def test_git_state_names_the_commit():

@@ -57,10 +57,10 @@ class CountingStage(TrainStage):
         self.artifact.write_text('weights')
 
 
-def _counting(tmp_path, base, load_from=None, **options):
+def _counting(tmp_path, base, resume_from=None, load_from=None, **options):
     cfg = load_config(ROOT / 'configs/sembridge/r18_ms2rgb.py', {**base, **options})
     return CountingStage(name='student', cfg=cfg, root=tmp_path, upstream={}, folder=tmp_path / 'student',
-                         settings=dict(cfg.rows['none']), load_from=load_from)
+                         settings=dict(cfg.rows['none']), load_from=load_from, resume_from=resume_from)
 
 
 def test_a_finished_stage_is_reused_and_an_interrupted_one_is_resumed_on_request(tmp_path, base):
@@ -103,6 +103,18 @@ def test_a_checkpoint_that_is_named_stays_with_what_lies_beside_it(tmp_path, bas
     beside = [tmp_path / 'student' / name for name in ('epoch_2.pth', 'best_accuracy_epoch_1.pth')]
     for path in beside:
         path.write_text('old')
-    _counting(tmp_path, base, load_from=str(beside[0])).ensure(resume=True)
+    _counting(tmp_path, base, resume_from=str(beside[0])).ensure(resume=True)
     assert [path.read_text() for path in beside] == ['old', 'old']
     assert not list(tmp_path.glob('student/replaced-*'))
+
+
+def test_weights_to_start_with_count_by_what_they_hold_and_are_not_written_over(tmp_path, base):
+    paths = [tmp_path / name for name in ('epoch_1.pth', 'copy.pth', 'other.pth')]
+    for path, text in zip(paths, ('weights', 'weights', 'others'), strict=True):
+        path.write_text(text)
+    first, copy, other = (_counting(tmp_path, base, load_from=str(path)).fingerprint for path in paths)
+    assert first == copy != other
+    with pytest.raises(ValueError, match='would be written over. Choose another --work-dir'):
+        TrainStage.check_load_from(paths[0], tmp_path)
+    with pytest.raises(FileNotFoundError, match='nowhere.pth'):
+        TrainStage.check_load_from(tmp_path / 'nowhere.pth', tmp_path)
