@@ -133,7 +133,7 @@ class Stage(ABC):
 
     def state(self):
         """What an earlier run left in the folder; empty if there was none."""
-        return json.loads(self._state_file.read_text()) if self._state_file.is_file() else {}
+        return read_record(self._state_file, ('fingerprint', 'finished'))
 
     def _leftovers(self):
         return sorted({path for pattern in self.leftovers for path in self.folder.glob(pattern) if path.is_file()})
@@ -209,6 +209,20 @@ class TrainStage(Stage):
         config = self.config(work_dir=str(self.folder), **start,
                              experiment_name=f'{self.name}_{self.fingerprint}_{time.time_ns()}')
         Runner.from_cfg(config).train()
+
+
+def read_record(path, keys):
+    """The JSON mapping in a file with these keys at least; empty, with a warning, where the file is damaged."""
+    if not path.is_file():
+        return {}
+    try:
+        record = json.loads(path.read_text(encoding='utf-8'))
+    except ValueError:
+        record = None
+    if isinstance(record, dict) and record.keys() >= set(keys):
+        return record
+    print_log(f'{path} is damaged; what it recorded counts as unfinished', logger='current', level=logging.WARNING)
+    return {}
 
 
 def build_stage(name, cfg, **kwargs):

@@ -10,7 +10,7 @@ from rstoolbox.registry import DATASETS
 from rstoolbox.structures import write_json
 
 from .runner import Runner
-from .stages import canonical, data_fingerprint
+from .stages import canonical, data_fingerprint, read_record
 
 TRAINING_KEYS = ('train_dataloader', 'train_cfg', 'val_dataloader', 'val_cfg', 'val_evaluator', 'optim_wrapper',
                  'param_scheduler')
@@ -62,10 +62,9 @@ def test_once(stage):
     path = stage.folder / 'test.json'
     config = stage.config(work_dir=str(stage.folder / 'test'), experiment_name=f'{stage.name}_{stage.fingerprint}_test')
     key = _key(stage, config)
-    if path.is_file():
-        result = json.loads(path.read_text())
-        if result['key'] == key:
-            return result
+    result = read_record(path, ('key', 'metrics', 'report'))
+    if result and result['key'] == key:
+        return result
     barrier()
     metrics, report = test(config, stage.artifact)
     metrics = {key: metrics[key] for key in METRICS if key in metrics}

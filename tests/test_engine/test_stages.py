@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from rstoolbox.engine.config import load_config
-from rstoolbox.engine.stages import TrainStage
+from rstoolbox.engine.stages import TrainStage, read_record
 from rstoolbox.registry import STAGES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -118,3 +118,9 @@ def test_weights_to_start_with_count_by_what_they_hold_and_are_not_written_over(
         TrainStage.check_load_from(paths[0], tmp_path)
     with pytest.raises(FileNotFoundError, match='nowhere.pth'):
         TrainStage.check_load_from(tmp_path / 'nowhere.pth', tmp_path)
+
+
+@pytest.mark.parametrize('content', [b'{"finger', b'\xff\xfe', b'[]', b'{"finished": true}'])
+def test_a_damaged_record_counts_as_none(tmp_path, content):
+    (tmp_path / 'stage.json').write_bytes(content)
+    assert read_record(tmp_path / 'stage.json', ('fingerprint', 'finished')) == {}
