@@ -14,6 +14,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.utils.dl_utils import collect_env
 
 from rstoolbox.models.checkpoint import CheckpointError, load_state, weights_of
+from rstoolbox.registry import DATASETS
 from rstoolbox.structures import write_json
 from rstoolbox.version import __version__
 
@@ -93,12 +94,15 @@ class Runner(mmengine.runner.Runner):
     def _record(self):
         if not is_main_process():
             return
-        loaders = dict(train=self.train_dataloader)
+        datasets = dict(train=self.train_dataloader.dataset)
         if self.val_loop is not None:
-            loaders['val'] = self.val_dataloader
+            datasets['val'] = self.val_dataloader.dataset
+        if isinstance(self._test_dataloader, dict):
+            test = self._test_dataloader['dataset']
+            datasets['test'] = DATASETS.build(test) if isinstance(test, dict) else test
         record = dict(rstoolbox=__version__, git=git_state(), seed=int(self.seed),
                       environment={key: str(value) for key, value in collect_env().items()},
-                      splits={name: split_hashes(loader.dataset) for name, loader in loaders.items()})
+                      splits={name: split_hashes(dataset) for name, dataset in datasets.items()})
         write_json(record, Path(self.work_dir) / 'environment.json')
         (Path(self.work_dir) / 'resolved_config.py').write_text(self.cfg.pretty_text)
 

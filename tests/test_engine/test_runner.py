@@ -1,4 +1,5 @@
 import errno
+import json
 import shutil
 
 import mmengine.runner
@@ -55,6 +56,15 @@ def test_checkpoints_are_renamed_when_whole_and_the_run_is_recorded(run, tmp_pat
     run('whole', train_cfg=dict(by_epoch=True, max_epochs=3)).train()
     assert sorted(path.name for path in tmp_path.glob('*.pth*')) == ['epoch_2.pth', 'epoch_3.pth']
     assert '"seed": 3' in (tmp_path / 'environment.json').read_text()
+
+
+def test_the_record_holds_the_split_of_each_part(run, tmp_path):
+    points = Points()
+    points.split_hash = 'hash of the test split'
+    run('splits', train_cfg=dict(by_epoch=True, max_epochs=1), test_cfg=dict(), test_evaluator=[],
+        test_dataloader=dict(batch_size=4, dataset=points, sampler=dict(type='DefaultSampler'))).train()
+    assert json.loads((tmp_path / 'environment.json').read_text())['splits'] == dict(
+        train=None, test='hash of the test split')
 
 
 def test_the_newest_checkpoint_that_can_be_read_is_resumed(run, tmp_path):
