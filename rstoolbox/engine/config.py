@@ -5,6 +5,7 @@ A value written ``'${path}'`` stands for whatever the key ``path`` holds once ev
 that refers to it.
 """
 
+import ast
 import copy
 import difflib
 import inspect
@@ -25,9 +26,10 @@ from rstoolbox import registry as registries
 BUILDER_KEYS = ('type', '_scope_', '_delete_', 'convert_to_iter_based', 'constructor', 'paramwise_cfg', 'priority',
                 'requires_grad', 'override', 'name')
 REFERENCE = re.compile(r'^\$\{([\w.]+)\}$')
-# What mmengine's Runner reads although no shipped base has to spell it out.
-RUNNER_KEYS = ('auto_scale_lr', 'compile', 'custom_imports', 'find_unused_parameters', 'launcher', 'load_from',
-               'model_wrapper_cfg', 'resume', 'sync_bn', 'work_dir')
+# What mmengine's Runner reads although no shipped base has to spell it out, and what an experiment reads beside it.
+RUNNER_KEYS = {*inspect.signature(Runner.__init__).parameters, 'auto_scale_lr', 'compile', 'custom_imports',
+               'find_unused_parameters', 'model_wrapper_cfg', 'sync_bn'} - {'self'}
+EXPERIMENT_KEYS = ('artifacts', 'row', 'rows', 'stage_root', 'stages')
 
 
 class ConfigError(ValueError):
@@ -45,10 +47,12 @@ def load_config(path, options=None):
         mmengine.config.Config: The unresolved config; hand it to :func:`resolve` before building from it.
 
     Raises:
-        ConfigError: No such file, or an option whose path no base defines (with the nearest path).
+        ConfigError: No such file, a key beyond those of its bases that nothing reads, or an option whose path no base
+            defines (with the nearest path).
     """
     path = find_config(path)
     cfg = Config.fromfile(path)
+    _check_additions(cfg)
     for key, value in (options or {}).items():
         set_option(cfg, key, value, follow_last=True)
     return cfg
@@ -156,8 +160,7 @@ def runner_config(cfg, settings=None, **values):
     for path, value in (settings or {}).items():
         set_option(cfg, path, value)
     resolved = resolve(cfg)
-    keys = set(inspect.signature(Runner.__init__).parameters) | set(RUNNER_KEYS)
-    run = Config({key: value for key, value in resolved.items() if key in keys} | values, filename=cfg.filename)
+    run = Config({key: value for key, value in resolved.items() if key in RUNNER_KEYS} | values, filename=cfg.filename)
     check_types(run)
     return run
 
@@ -179,6 +182,30 @@ def check_types(cfg):
                 raise ConfigError(
                     f"{node['type']} takes no argument '{key}' (at {path or 'the top'}.{key}). "
                     + (f"Did you mean '{near[0]}'?" if near else f'It takes: {", ".join(sorted(accepted))}.'))
+
+
+def _check_additions(cfg):
+    """Raise ConfigError for a key that the file adds to those of its bases and that nothing reads: a typing error."""
+    # The text of a config is that of its files, each below a line with its path, bases first.
+    *bases, own = files = [line for line in cfg.text.splitlines()
+                           if os.path.isabs(line) and line.endswith('.py') and os.path.isfile(line)] or [cfg.filename]
+    if not bases:
+        return
+    variables = {node.id for file in files for node in ast.walk(ast.parse(Path(file).read_text(encoding='utf-8')))
+                 if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    free = (RUNNER_KEYS | variables | set(EXPERIMENT_KEYS)) - {'artifacts'}  # their parts are checked elsewhere
+    known = free | {'artifacts', *(f'artifacts.{stage}' for stage in cfg.get('stages') or ())}
+    known.update(path for base in bases for path in _paths(Config.fromfile(base)))
+    references = set(re.findall(r'\$\{([\w.]+)', str(cfg.to_dict())))
+    for path in _paths(cfg):
+        parent = path.rpartition('.')[0]
+        # Parts of what is referred to as a whole, or not at all, are not looked into.
+        looked_into = not parent or (parent in known and any(name.startswith(f'{parent}.') for name in references))
+        used = any(f'{path}.'.startswith(f'{name}.') or name.startswith(f'{path}.') for name in references)
+        if looked_into and not used and path not in known and path.partition('.')[0] not in free:
+            near = difflib.get_close_matches(path, sorted(known - variables), n=1, cutoff=0.4)
+            raise ConfigError(f"{own} sets '{path}', which nothing reads: no base defines it, and no '${{{path}}}' "
+                              'refers to it. ' + (f"Did you mean '{near[0]}'?" if near else 'Remove it.'))
 
 
 def _child(node, key, path, done):

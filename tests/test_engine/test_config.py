@@ -69,6 +69,36 @@ def test_a_child_inherits_and_overrides(base, tmp_path):
     assert resolve(load_config(child)).train_dataloader.dataset.data_root == 'child'
 
 
+@pytest.mark.parametrize(('line', 'key', 'near'), [
+    ('batchsize = 3', 'batchsize', 'batch_size'), ('matching = dict(strat=0)', 'matching.strat', 'matching.start'),
+    ("artifcats = dict(teacher='my.pth')", 'artifcats', 'artifacts'),
+    ("artifacts = dict(techer='my.pth')", 'artifacts.techer', 'artifacts.teacher'),
+    ('num_classes = dict(studnet=3)', 'num_classes.studnet', 'num_classes.student')])
+def test_a_typing_error_in_a_file_is_an_error_with_the_nearest(tmp_path, line, key, near):
+    child = tmp_path / 'child.py'
+    child.write_text(f"_base_ = 'rstoolbox::sembridge/r18_ms2rgb.py'\n{line}\n")
+    with pytest.raises(ConfigError, match=f"child.py sets '{key}', which nothing reads.*Did you mean '{near}'"):
+        load_config(child)
+
+
+def test_a_file_may_add_what_something_reads(tmp_path):
+    child = tmp_path / 'child.py'
+    child.write_text("""_base_ = 'rstoolbox::sembridge/r18_ms2rgb.py'
+width = 8  # read by Python
+teacher = dict(backbone=dict(base_channels=width))
+short = dict(epochs=2)
+rgb_data = dict(few='${rgb_data.train}')
+stages = dict(mine=dict(type='TrainStage', settings={}))
+artifacts = dict(mine=None)
+rows = dict(few={'max_epochs': '${short.epochs}', 'train_dataset.student': '${rgb_data.few}'})
+randomness = dict(diff_rank_seed=True)
+matching = dict(start=2)
+find_unused_parameters = True
+""")
+    cfg = load_config(child, {'custom_hooks': []})
+    assert runner_config(cfg, cfg.rows.few).train_cfg.max_epochs == 2
+
+
 @pytest.mark.parametrize('path, near', [
     ('data_rot', "'data_root'"),
     ('train_dataloader.batchsize', "'train_dataloader.batch_size'"),
