@@ -1,11 +1,14 @@
 """Loading in every format, by band name; units; N-band augmentation."""
 
+import logging
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from rstoolbox.datasets import EUROSAT_FILE_BANDS, SENTINEL2_SURFACE_BANDS, get_sensor
+from rstoolbox.datasets.transforms import loading
 from rstoolbox.registry import TRANSFORMS
 
 GENERATOR = np.random.default_rng(0)
@@ -116,11 +119,25 @@ def test_nodata_of_the_file_and_zero_in_all_bands_are_masked(tmp_path, write_tif
     assert mask.sum() == mask.size - 3
 
 
-def test_a_band_without_any_measurement_becomes_zero(tmp_path, write_tif):
-    image = np.ones((4, 4, 2), np.float32)
+def test_a_band_without_any_measurement_is_named(tmp_path, write_tif):
+    image = np.ones((4, 4, 3), np.float32)
     image[:, :, 1] = np.nan
-    results = load(write_tif(tmp_path / 'a.tif', image, ('B02', 'B03')), sensor='sentinel2_l2a')
-    assert (results['img'][:, :, 1] == 0).all() and results['valid_mask'].sum() == 16
+    path = write_tif(tmp_path / 'a.tif', image, ('B02', 'B03', 'B04'))
+    with pytest.raises(ValueError, match='a.tif has no valid pixel in band B03: all are NaN or nodata'):
+        load(path, sensor='sentinel2_l2a')
+    assert load(path, sensor='sentinel2_l2a', bands=['B04', 'B02'])['valid_mask'] is None
+
+
+def test_filling_is_said_once_with_the_file_and_the_share(tmp_path, write_tif, monkeypatch):
+    said = []
+    monkeypatch.setattr(loading, '_logged', set())
+    monkeypatch.setattr(loading.MMLogger.get_current_instance(), 'log', lambda level, text: said.append((level, text)))
+    image = np.ones((4, 4, 2), np.float32)
+    image[0, 0], image[1, 1:, 1] = np.nan, np.nan
+    for name in ('a.tif', 'b.tif'):
+        load(write_tif(tmp_path / name, image, ('B02', 'B03')), sensor='sentinel2_l2a')
+    text, = [text for level, text in said if level == logging.WARNING]
+    assert 'a.tif' in text and '25.0% of band B03' in text
 
 
 @pytest.mark.parametrize('value, dtype, nodata', [(np.nan, np.float32, None), (0, np.uint16, None), (7, np.uint16, 7)])

@@ -1,5 +1,6 @@
 """Loading of rasters: bands by name, pixels without a measurement filled in."""
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,8 @@ class LoadRaster(BaseTransform):
     all of them are names of the sensor's bands), else from the sensor's order.
 
     Pixels that were not measured (NaN, infinite, equal to the file's nodata value, or holding the sensor's nodata value
-    in every band) are filled with the mean of their band over its valid pixels, 0 where a band has none.
-    A grey picture is repeated over R, G, B, an alpha channel is left out; the log says so once.
+    in every band) are filled with the mean of their band over its valid pixels; a band without one is an error.
+    A grey picture is repeated over R, G, B, an alpha channel is left out; the log says each of these once.
 
     Required Keys:
 
@@ -44,7 +45,7 @@ class LoadRaster(BaseTransform):
 
     Raises:
         FileNotFoundError, ValueError: Naming the file, if it cannot be read, has another number of bands than named,
-            lacks a band or has no valid pixel.
+            lacks a band or has a band without a valid pixel.
     """
 
     def transform(self, results):
@@ -63,7 +64,7 @@ class LoadRaster(BaseTransform):
                       meta['converted'])
         mask = valid_mask(image, meta['nodata'], sensor.nodata)
         if mask is not None:
-            image = fill_invalid(image, mask, path)
+            image = fill_invalid(image, mask, found, path)
         results.update(img=image, img_shape=image.shape[:2], ori_shape=image.shape[:2], bands=list(found),
                        sensor=sensor.name, crs=meta['crs'], geotransform=meta['geotransform'], valid_mask=mask,
                        unit='stored')
@@ -129,16 +130,26 @@ def valid_mask(image, nodata, sensor_nodata):
     return None if invalid is None else ~invalid
 
 
-def fill_invalid(image, mask, path):
-    """Return the image with each band's mean in place of its invalid pixels; ValueError if no pixel is valid."""
+def fill_invalid(image, mask, bands, path):
+    """Return the image with each band's mean in place of its invalid pixels; ValueError if a band has no valid one."""
     if not mask.any():
         raise ValueError(f'{path} has no valid pixel: all of its {image.shape[0]} x {image.shape[1]} pixels are '
                          'NaN, nodata or zero in the bands read. Take it out of the folder or the split.')
+    empty = [band for band, measured in zip(bands, mask.any(axis=(0, 1))) if not measured]
+    if empty:
+        # Any filling would be a measurement that nobody took, and 0 one that is far from all others.
+        raise ValueError(f"{path} has no valid pixel in band {', '.join(empty)}: all are NaN or nodata. Take the image "
+                         'out of the folder or the split, or read other bands.')
+    shares = 1 - mask.mean(axis=(0, 1))
+    worst = int(shares.argmax())
+    _log_once(f'{path} has pixels that were not measured (NaN, nodata or zero in all bands): {shares[worst]:.1%} of '
+              f'band {bands[worst]}. They are filled with the mean of their band; so are those of further images, '
+              'without a word.', 'filled', logging.WARNING)
     image = image.copy()
     for place in range(image.shape[2]):
         valid = mask[:, :, place]
         if not valid.all():
-            mean = image[:, :, place][valid].mean(dtype=np.float64) if valid.any() else 0
+            mean = image[:, :, place][valid].mean(dtype=np.float64)
             image[:, :, place][~valid] = np.round(mean) if np.issubdtype(image.dtype, np.integer) else mean
     return image
 
@@ -146,7 +157,7 @@ def fill_invalid(image, mask, path):
 _logged = set()
 
 
-def _log_once(message, key):
+def _log_once(message, key, level=logging.INFO):
     if key not in _logged:
         _logged.add(key)
-        MMLogger.get_current_instance().info(message)
+        MMLogger.get_current_instance().log(level, message)
