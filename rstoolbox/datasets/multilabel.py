@@ -2,6 +2,7 @@
 
 import difflib
 import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,13 @@ def read_label_sets(root, sample_ids, classes, label_file=None):
     if missing:
         raise ValueError(f"{path} has no labels for {len(missing)} images, the first '{missing[0]}'.")
     return [_numbers(table[name], classes, f"{path}, '{name}'") for name in sample_ids]
+
+
+def common_combinations(labels, smallest=5):
+    """Return strata of multi-label samples; combinations too rare to be shared out by a ratio make one stratum."""
+    combinations = [tuple(label) for label in labels]
+    counts = Counter(combinations)
+    return [combination if counts[combination] >= smallest else () for combination in combinations]
 
 
 def _labels_of_mat(path, classes):

@@ -5,7 +5,6 @@ import hashlib
 import json
 import os
 import zlib
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from mmpretrain.datasets import BaseDataset
 from rstoolbox.registry import DATASETS, TRANSFORMS
 
 from .bands import band_indices, get_sensor
-from .multilabel import read_label_sets
+from .multilabel import common_combinations, read_label_sets
 from .seeding import seeded
 from .shared import SharedInts
 from .splits import PARTS, Split, ids_hash, make_split
@@ -81,6 +80,7 @@ class SceneDataset(BaseDataset):
         self.suffixes = tuple(suffix.lower() for suffix in suffixes or SUFFIXES)
         self.seed = int(seed)
         self._epoch = SharedInts([-1])
+        self._classes_are_folders = False
         self._pipeline_key = json.dumps(list(pipeline), sort_keys=True, default=repr)
         pipeline = [TRANSFORMS.build(step) if isinstance(step, dict) else step for step in pipeline]
         super().__init__(ann_file='', data_root=str(data_root), data_prefix=data_prefix, classes=classes,
@@ -164,7 +164,7 @@ class SceneDataset(BaseDataset):
         names, folders = self._scan()
         if self.label_kind == 'multi':
             labels = read_label_sets(Path(self.data_root), names, self.metainfo['classes'], self.label_file)
-            strata = _common_combinations(labels)
+            strata = common_combinations(labels)
         else:
             index = {name: place for place, name in enumerate(self.metainfo['classes'])}
             labels = strata = [index[self._class_of(folder)] for folder in folders]
@@ -182,8 +182,9 @@ class SceneDataset(BaseDataset):
     def _choose(self, names, strata):
         if self.split_file:
             split = Split.load(self.split_file)
-            # A data set of some of the classes may use the split of all: folders it leaves out do not count.
-            split = split.within({os.path.dirname(name) for name in names})
+            # A data set of some of the classes may use the split of all: folders left out by the user's wish do not
+            # count, those that are gone do.
+            split = split.without({path for path in split.folders if self._is_left_out(path.rpartition('/')[2])})
             split.check_fits(names, self.split_file)
         elif self.split == 'all':
             return names
@@ -234,6 +235,7 @@ class SceneDataset(BaseDataset):
             raise ValueError(f"class_map names the folder '{unknown[0]}', which is not in {folder}"
                              f'{_nearest(unknown[0], folders)}.')
         if not self._metainfo.get('classes'):
+            self._classes_are_folders = True
             mapped = {self._class_of(name) for name in folders} - {None}
             if not mapped:
                 raise ValueError(f'{folder} holds no class folders.')
@@ -259,6 +261,12 @@ class SceneDataset(BaseDataset):
     def _class_of(self, folder):
         return self.class_map.get(folder, folder)
 
+    def _is_left_out(self, folder):
+        if self.label_kind == 'multi':
+            return False
+        name = self._class_of(folder)
+        return name is None or (not self._classes_are_folders and name not in self.metainfo['classes'])
+
     def _check_wiring(self, sensor, bands, file_bands, split, label_kind, label_file, suffixes):
         source = get_sensor(sensor)
         if file_bands:
@@ -276,13 +284,6 @@ class SceneDataset(BaseDataset):
         unreadable = [suffix for suffix in suffixes or () if suffix.lower() not in SUFFIXES]
         if unreadable:
             raise ValueError(f"No reader for files ending in '{unreadable[0]}', expected {', '.join(SUFFIXES)}.")
-
-
-def _common_combinations(labels, smallest=5):
-    """Strata of multi-label samples; combinations too rare to be shared out by a ratio make one stratum."""
-    combinations = [tuple(label) for label in labels]
-    counts = Counter(combinations)
-    return [combination if counts[combination] >= smallest else () for combination in combinations]
 
 
 def _summary(path):

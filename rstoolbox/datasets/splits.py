@@ -49,10 +49,15 @@ class Split:
             raise ValueError(f"There is no split '{name}', expected one of {', '.join((*PARTS, 'all'))}.")
         return getattr(self, name)
 
-    def within(self, folders):
-        """Return the split of the samples that lie in these folders (posix paths relative to the data root)."""
-        return Split(*([name for name in getattr(self, part) if name.rpartition('/')[0] in folders] for part in PARTS),
-                     meta=self.meta)
+    @property
+    def folders(self):
+        """set[str]: Folders that the samples lie in (posix paths relative to the data root)."""
+        return {name.rpartition('/')[0] for name in self.all}
+
+    def without(self, folders):
+        """Return the split of the samples that lie in none of these folders."""
+        return Split(*([name for name in getattr(self, part) if name.rpartition('/')[0] not in folders]
+                       for part in PARTS), meta=self.meta)
 
     def check_fits(self, sample_ids, source):
         """Check that the split holds exactly the samples there are; ValueError naming ``source`` otherwise."""

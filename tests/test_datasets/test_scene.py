@@ -9,7 +9,7 @@ import torch
 from mmengine.dataset import pseudo_collate
 from torch.utils.data import DataLoader
 
-from rstoolbox.datasets import SceneDataset
+from rstoolbox.datasets import SceneDataset, make_split
 from rstoolbox.registry import DATASETS
 
 RANDOM = [dict(type='LoadRaster'), dict(type='ToReflectance'), dict(type='RandomRot90'),
@@ -51,7 +51,6 @@ def test_indices_take_the_first_samples(teacher_cfg):
 
 
 def test_a_saved_split_is_used_and_must_fit(teacher_cfg, pair, tmp_path):
-    from rstoolbox.datasets import make_split
     whole = DATASETS.build(teacher_cfg)
     path = tmp_path / 'split.json'
     make_split(whole.sample_ids, whole.gt_labels.tolist(), (0.5, 0.5, 0), 7).save(path)
@@ -64,6 +63,17 @@ def test_a_saved_split_is_used_and_must_fit(teacher_cfg, pair, tmp_path):
     (pair / 'MS/River/River_4.tif').rename(pair / 'MS/River/River_x.tif')
     with pytest.raises(ValueError, match="split.json no longer fits.*first 'MS/River/River_4.tif'; 1 samples of"):
         DATASETS.build(dict(teacher_cfg, split='train', split_file=str(path)))
+
+
+def test_a_split_misses_class_folders_that_are_gone_but_not_those_left_out(teacher_cfg, pair, tmp_path):
+    whole = DATASETS.build(teacher_cfg)
+    cfg = dict(teacher_cfg, split_file=str(tmp_path / 'split.json'))
+    make_split(whole.sample_ids, whole.gt_labels.tolist()).save(tmp_path / 'split.json')
+    assert len(DATASETS.build(dict(cfg, class_map=dict(Forest=None)))) == 10
+    shutil.rmtree(pair / 'MS/Forest')
+    with pytest.raises(ValueError, match="10 of its samples are not in the folder, the first 'MS/Forest/Forest_0.tif'"):
+        DATASETS.build(cfg)
+    assert len(DATASETS.build(dict(cfg, classes=['River']))) == 10
 
 
 def test_folders_are_matched_to_classes(pair, student_cfg):
