@@ -77,6 +77,9 @@ train_dataloader = dict(dataset='${{data.train}}')
     ('compute_statistics.py', ['--sensor', 'sentinel'], "no sensor 'sentinel', nearest is"),
     ('make_splits.py', ['--ratio', '1', '1', '1'], 'three shares'),
     ('make_splits.py', ['--data-prefix', 'PAN'], 'no folder'),
+    ('make_splits.py', ['--group-by-utm-cell', '10000000'],
+     'There are 24 samples in 1 cells of 10000000 m: take smaller cells or another ratio'),
+    ('make_splits.py', ['--ratio', '0.98', '0.01', '0.01'], 'no val and no test samples (train 24, val 0, test 0)'),
 ])
 def test_errors_are_one_line_without_a_traceback(patches, tmp_path, tool, args, message):
     done = run(tool, patches, '--out', tmp_path / 'out.json', *args)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from rstoolbox.datasets import SceneDataset, make_split, utm_cell
+from rstoolbox.datasets.splits import PARTS
 
 
 def main():
@@ -23,6 +24,7 @@ def main():
         if args.group_by_utm_cell:
             groups = [utm_cell(Path(args.data_root, name), args.group_by_utm_cell) for name in ids]
         split = make_split(ids, labels, args.ratio, args.seed, groups)
+        check_no_part_is_empty(split, args, groups)
         if groups:
             split.meta['utm_cell'] = args.group_by_utm_cell
         split.save(args.out)
@@ -55,8 +57,19 @@ def pair(text):
     return folder, name
 
 
+def check_no_part_is_empty(split, args, groups):
+    empty = [part for part, share in zip(PARTS, args.ratio) if share > 0 and not split.part(part)]
+    if not empty:
+        return
+    counts = ', '.join(f'{part} {len(split.part(part))}' for part in PARTS)
+    cells = f' in {len(set(groups))} cells of {args.group_by_utm_cell:.0f} m' if groups else ''
+    raise ValueError(f"The split would have no {' and no '.join(empty)} samples ({counts}), though --ratio asks for "
+                     f'some. There are {len(split.all)} samples{cells}: take '
+                     f'{"smaller cells or " if groups else ""}another ratio.')
+
+
 def report(split, labels, groups, classes):
-    for part in ('train', 'val', 'test'):
+    for part in PARTS:
         ids = split.part(part)
         counts = np.bincount([labels[name] for name in ids], minlength=len(classes))
         cells = f', {len({groups[name] for name in ids})} cells' if groups else ''
