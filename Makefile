@@ -43,8 +43,8 @@ $(VENV)/.runtime: $(PACKAGING) | $(BIN)/python
 	$(BIN)/python -m pip install -e .
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.runtime requirements/tests.txt
-	$(BIN)/python -m pip install -e '.[dev]'
+$(VENV)/.dev: $(VENV)/.runtime requirements/tests.txt requirements/falcon.txt
+	$(BIN)/python -m pip install -e '.[dev,falcon]'
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.runtime requirements/docs.txt
