@@ -99,6 +99,8 @@ class SampleQueue(nn.Module):
     def negative(self, classes):
         """Which entries (B, B + size), the batch's own first, share no class with which sample of the batch."""
         entries = torch.cat([classes, self.classes])
+        present = classes.any(dim=0)  # no other class can be shared
+        classes, entries = classes[:, present], entries[:, present]
         negative = classes.float() @ entries.float().T == 0
         negative[:, :len(classes)].fill_diagonal_(False)
         negative[:, len(classes):] &= self.filled
