@@ -48,12 +48,7 @@ class Experiment:
         rows = [*(self.cfg.get('rows') or {}), self.cfg.get('row', 'student')]
         for number, name in enumerate(rows, 1):
             print_log(f'Student {number} of {len(rows)}: {name}', logger='current')
-            main = name == rows[-1]
-            self.rows[name] = TrainStage(
-                settings={} if main else dict(self.cfg.rows[name]), name=name, cfg=self.cfg, root=None,
-                upstream=self.upstream, folder=self.work_dir if main else self.work_dir / name,
-                load_from=self.load_from if main else None, resume_from=self.resume_from if main else None)
-            self.rows[name].ensure(self.resume)
+            self._add_row(name).ensure(self.resume)
         return self._report()
 
     def prepare(self):
@@ -61,9 +56,38 @@ class Experiment:
         names = list(self.cfg.get('stages') or {})
         for number, name in enumerate(names, 1):
             print_log(f'Stage {number} of {len(names)}: {name}', logger='current')
-            stage = self.stages[name] = build_stage(name, self.cfg, root=self.root, upstream=self.upstream)
-            self.cfg.artifacts[name] = str(stage.ensure(self.resume))
-            self.upstream[str(stage.artifact)] = stage.fingerprint
+            self._add_stage(name).ensure(self.resume)
+
+    def open(self):
+        """Open what a finished run left, without running anything: its ``stages``, and its main run in ``rows``.
+
+        Raises:
+            FileNotFoundError: If something was not run to its end with the same settings.
+        """
+        for name in self.cfg.get('stages') or {}:
+            self._check_finished(self._add_stage(name))
+        self._check_finished(self._add_row(self.cfg.get('row', 'student')))
+
+    def _add_stage(self, name):
+        stage = self.stages[name] = build_stage(name, self.cfg, root=self.root, upstream=self.upstream)
+        self.cfg.artifacts[name] = str(stage.artifact)
+        self.upstream[str(stage.artifact)] = stage.fingerprint
+        return stage
+
+    def _add_row(self, name):
+        main = name == self.cfg.get('row', 'student')
+        self.rows[name] = TrainStage(
+            settings={} if main else dict(self.cfg.rows[name]), name=name, cfg=self.cfg, root=None,
+            upstream=self.upstream, folder=self.work_dir if main else self.work_dir / name,
+            load_from=self.load_from if main else None, resume_from=self.resume_from if main else None)
+        return self.rows[name]
+
+    def _check_finished(self, stage):
+        if not stage.finished:
+            raise FileNotFoundError(
+                f"'{stage.name}' of {self.cfg.filename} was not run to its end with these settings: there is no result "
+                f'of them in {stage.folder}. Run first, with the same --cfg-options: python tools/train.py '
+                f'{self.cfg.filename} --work-dir {self.work_dir}')
 
     def _report(self):
         tested = {name: stage for name, stage in self.stages.items()

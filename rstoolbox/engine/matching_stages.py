@@ -108,7 +108,7 @@ class MatchStage(Stage):
         if not is_main_process():
             return
         model = MODELS.build(self.model)
-        weights = _load_matcher(model, self.checkpoint)
+        weights = load_matcher(model, self.checkpoint)
         model = model.to(get_device()).eval()
         teacher, student = self.datasets['teacher'], self.datasets['student']
         shortlist = shortlist_by_similarity(
@@ -132,7 +132,7 @@ def _check_repeatable(dataset, key):
                               'without randomness, as ${plain_pipeline} of the shipped data sets is.')
 
 
-def _load_matcher(model, path):
+def load_matcher(model, path):
     """Load a matcher's checkpoint and return the weights in it."""
     saved, own = weights_of(load_state(path)), model.state_dict()
     wrong = [f'{len(names)} {text} (first: {min(names)})' for text, names in (

@@ -90,7 +90,7 @@ class Stage(ABC):
 
     def _ensure(self, resume):
         state = self.state()
-        if state.get('finished') and state['fingerprint'] == self.fingerprint and self.artifact.exists():
+        if self.finished:
             print_log(f'[{self.name}] done before with the same settings, reused: {self.artifact} '
                       f'(delete its stage.json to do it anew)', logger='current')
             return self.artifact
@@ -130,6 +130,12 @@ class Stage(ABC):
         else:
             barrier()
             yield
+
+    @property
+    def finished(self):
+        """bool: Whether the artifact is there, made with the same settings."""
+        state = self.state()
+        return bool(state.get('finished') and state['fingerprint'] == self.fingerprint and self.artifact.exists())
 
     def state(self):
         """What an earlier run left in the folder; empty if there was none."""
