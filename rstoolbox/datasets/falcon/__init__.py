@@ -1,0 +1,8 @@
+"""Instruction records of vision-language tasks. Needs the extra: ``pip install -e .[falcon]``."""
+
+from .record_files import read_records, write_records
+from .record_store import RecordStore
+from .records import Record
+from .verify import verify_records
+
+__all__ = ['Record', 'RecordStore', 'read_records', 'verify_records', 'write_records']
