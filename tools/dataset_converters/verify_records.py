@@ -25,7 +25,8 @@ def main():
     parser.add_argument('--show', type=int, default=20, help='how many findings are printed')
     args = parser.parse_args()
     with readable_errors():
-        report = verify_records(args.records, args.image_root, args.other, partial(track, description='records', total=None))
+        report = verify_records(args.records, args.image_root, args.other,
+                                partial(track, description='records', total=None))
     for text in report.findings[:args.show]:
         print(text)
     if len(report.findings) > args.show:

@@ -20,16 +20,16 @@ def load_image(path, crop=()):
     """Read an image as RGB.
 
     Args:
-        path (str | Path): Any file that pillow reads; grey and palette pictures become RGB, alpha is left out, more than
-            eight bits are scaled to eight by the picture's own 2nd and 98th percentile.
+        path (str | Path): Any file that pillow reads; grey and palette pictures become RGB, alpha is left out, more
+            than eight bits are scaled to eight by the picture's own 2nd and 98th percentile.
         crop (Sequence[float]): x1, y1, x2, y2 in pixels, or empty for all of it.
 
     Returns:
         np.ndarray: (height, width, 3) uint8.
 
     Raises:
-        FileNotFoundError, ValueError: Naming the file, if it is missing, no image, cut off, larger than 2**28 pixels, or
-            the crop reaches beyond it.
+        FileNotFoundError, ValueError: Naming the file, if it is missing, no image, cut off, larger than 2**28 pixels,
+            or the crop reaches beyond it.
     """
     with _open(path) as image:
         width, height = image.size

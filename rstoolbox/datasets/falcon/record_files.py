@@ -74,6 +74,22 @@ def write_records(records, path):
     return count
 
 
+def read_json(path, keys=()):
+    """The content of a JSON file that fits into memory; ValueError naming the file if it is cut off or lacks a key."""
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file '{path}'.")
+    try:
+        content = json.loads(path.read_text(encoding='utf-8'))
+    except ValueError as error:
+        raise ValueError(f"'{path}' is no whole JSON file: {error}") from None
+    for key in keys:
+        if not isinstance(content, dict) or key not in content:
+            raise ValueError(f"'{path}' has no '{key}'"
+                             + (f', only {", ".join(content)}.' if isinstance(content, dict) else '.'))
+    return content
+
+
 def _read_json(path):
     """Elements of a list, decoded one at a time: a published file holds 78 million and fits no memory."""
     with open(path, encoding='utf-8') as file:

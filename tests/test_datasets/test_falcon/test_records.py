@@ -108,7 +108,7 @@ def test_an_interrupted_writing_leaves_nothing(tmp_path):
 
 def test_a_store_gives_every_record_also_in_another_process(tmp_path, monkeypatch):
     monkeypatch.setattr('rstoolbox.datasets.falcon.record_store.ROWS', 7)
-    made = [Record(images=[f'{number}.png'], prompt='Count.', answer=str(number), task='IMG_CT') for number in range(40)]
+    made = [Record(images=[f'{number}.png'], prompt='?', answer=str(number), task='IMG_CT') for number in range(40)]
     store = RecordStore.create(iter(made), tmp_path / 'store.arrow')
     assert len(store) == 40 and list(store) == made
     assert [store[number] for number in (0, 6, 7, 39, -1)] == [made[number] for number in (0, 6, 7, 39, -1)]
