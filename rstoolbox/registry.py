@@ -153,7 +153,7 @@ TRANSFER_LOSSES = Registry('transfer loss', locations=['rstoolbox.models'])
 DATASETS = Registry('dataset', parent=mmengine_registry.DATASETS, locations=['rstoolbox.datasets'],
                     extras={'rstoolbox.datasets.falcon': 'falcon'})
 TRANSFORMS = Registry('transform', parent=mmengine_registry.TRANSFORMS, locations=['rstoolbox.datasets'])
-HEADS = Registry('head')
+HEADS = Registry('head', locations=['rstoolbox.heads'])
 METRICS = Registry('metric', parent=mmengine_registry.METRICS, locations=['rstoolbox.evaluation'])
 HOOKS = Registry('hook', parent=mmengine_registry.HOOKS, locations=['rstoolbox.engine'])
 LOOPS = Registry('loop', parent=mmengine_registry.LOOPS, locations=['rstoolbox.engine'])
