@@ -2,6 +2,7 @@
 
 import difflib
 import re
+from functools import lru_cache
 from string import Formatter
 
 from ..registry import HEADS, UnknownTypeError
@@ -61,6 +62,29 @@ class TaskHead:
                 raise ValueError(f"The prompt of {self.tag} needs '{name}': {self.prompts[0]!r}.")
         template = self.prompts[self._index(paraphrase)]
         return template.format(**{name: self.write_slot(name, value, image_size) for name, value in slots.items()})
+
+    def read_prompt(self, prompt):
+        """Take a prompt in any of the wordings apart.
+
+        Args:
+            prompt (str): Without task tag.
+
+        Returns:
+            dict[str, str] | None: What stands in each of :attr:`slots`, coordinates as text; None if the wording is
+            unknown.
+        """
+        matches = (pattern.fullmatch(prompt.strip()) for pattern in _patterns(self.prompts))
+        return next((match.groupdict() for match in matches if match), None)
+
+    def reword(self, prompt, paraphrase):
+        """The same prompt in another wording, or as it is where its wording is unknown.
+
+        Args:
+            prompt (str): Without task tag.
+            paraphrase (int | numpy.random.Generator): As for :meth:`prompt`.
+        """
+        slots = self.read_prompt(prompt)
+        return prompt if slots is None else self.prompts[self._index(paraphrase)].format(**slots)
 
     def write_slot(self, name, value, image_size):
         """Write the value of one slot as it stands in the prompt."""
@@ -133,6 +157,13 @@ def head_for(tag, **options):
         raise UnknownTypeError(f"There is no task '{tag}'{_nearest(str(tag).upper(), known)}. "
                                f'The tasks are: {", ".join(known)}.')
     return HEADS.build(dict(type=tag, **options))
+
+
+@lru_cache
+def _patterns(prompts):
+    """Regular expressions of prompts, the wordier ones first: a question alone would match anything."""
+    return [re.compile(re.sub(r'\\{(\w+)\\}', r'(?P<\1>.+)', re.escape(prompt)), re.DOTALL)
+            for prompt in sorted(prompts, key=len, reverse=True)]
 
 
 def says_absent(text):
