@@ -9,7 +9,8 @@ from rstoolbox.engine.config import check_types, load_config, resolve, runner_co
 from rstoolbox.registry import HOOKS, METRICS, MODELS, TRANSFER_LOSSES, TRANSFORMS
 
 ROOT = Path(__file__).resolve().parents[1]
-CONFIGS = sorted(path.relative_to(ROOT / 'configs').as_posix() for path in (ROOT / 'configs').glob('[!_]*/*.py'))
+CONFIGS = sorted(path.relative_to(ROOT / 'configs').as_posix() for path in (ROOT / 'configs').glob('[!_]*/*.py')
+                 if path.parent.name != 'benchmarks')  # those are no configs of a model
 
 
 @pytest.mark.parametrize('name', CONFIGS)

@@ -85,7 +85,7 @@ class Stage(ABC):
         Returns:
             Path: The artifact.
         """
-        with self._locked():
+        with self.locked():
             return self._ensure(resume)
 
     def _ensure(self, resume):
@@ -120,8 +120,8 @@ class Stage(ABC):
         return self.artifact
 
     @contextmanager
-    def _locked(self):
-        """Keep other runs that share the stage out while it runs; they then find its result."""
+    def locked(self):
+        """Keep other runs that share the stage out while it runs or is tested; they then find its result."""
         if is_main_process():
             self.folder.mkdir(parents=True, exist_ok=True)
             with FileLock(self.folder / '.lock'):
@@ -159,8 +159,8 @@ class TrainStage(Stage):
         **kwargs: See :class:`Stage`.
     """
 
-    leftovers = ('epoch_*.pth*', 'best_*.pth*', 'matches/epoch_*.json', 'test.json', '*/vis_data/scalars.json',
-                 'resolved_config.py', 'environment.json')
+    leftovers = ('epoch_*.pth*', 'best_*.pth*', 'matches/epoch_*.json', 'test.json', 'cost.json',
+                 '*/vis_data/scalars.json', 'resolved_config.py', 'environment.json')
 
     def __init__(self, settings=None, publish='best_student.pth', load_from=None, resume_from=None, **kwargs):
         self.settings, self.publish = dict(settings or {}), publish

@@ -59,6 +59,11 @@ def test(config, checkpoint):
 
 def test_once(stage):
     """Test the artifact of a train stage, or return the result of the earlier test of the same weights."""
+    with stage.locked():
+        return _test_once(stage)
+
+
+def _test_once(stage):
     path = stage.folder / 'test.json'
     config = stage.config(work_dir=str(stage.folder / 'test'), experiment_name=f'{stage.name}_{stage.fingerprint}_test')
     key = _key(stage, config)
