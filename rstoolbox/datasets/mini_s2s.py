@@ -179,7 +179,8 @@ def _refuse_foreign(out, wanted, force):
     foreign = [name for name in files if not ours.fullmatch(name)]
     if foreign:
         raise ValueError(f"'{out}' holds what is no mini_s2s data set ({', '.join(foreign[:3])}), so it is not "
-                         'overwritten. Name another folder, or for real data use SceneDataset or S2S_EU.')
+                         'overwritten. Name another folder, or train on folders of your own with: python '
+                         f'tools/train.py configs/sembridge/r18_folders.py --cfg-options data_root={out}')
     differing = [key for key in ('seed', 'images_per_class') if info is not None and info.get(key) != wanted[key]]
     if differing and not force:
         raise ValueError(f"'{out}' holds mini_s2s with {', '.join(f'{key} {info.get(key)}' for key in differing)}, but "
