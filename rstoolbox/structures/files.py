@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -30,13 +31,30 @@ def write_whole(content, path):
     Raises:
         OSError: If it cannot be written; on a full disk the text says so.
     """
+    with open_whole(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def open_whole(path):
+    """Open a file to write bytes to piece by piece; it appears under its name when the block ends without an error.
+
+    Args:
+        path (str | Path): The file; its folder is made if need be.
+
+    Yields:
+        BinaryIO: A file with a temporary name in the same folder.
+
+    Raises:
+        OSError: If it cannot be written; on a full disk the text says so.
+    """
     path = Path(path)
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.', suffix='.part')
         with os.fdopen(handle, 'wb') as file:
-            file.write(content)
+            yield file
         os.chmod(temporary, 0o666 & ~_umask())  # mkstemp's files are private
         os.replace(temporary, path)
     except BaseException as error:

@@ -69,8 +69,8 @@ def finished(tmp_path_factory, mini_data):
 def test_nothing_is_run_twice_after_a_kill(finished):
     _, out = finished
     assert len(_commands(out, 'none')) == 1 and len(_commands(out, 'ctkd+sembridge')) == 1
-    # What the killed command had started went on alone; the next command's process waited for it or took it up.
-    assert len(_commands(out, 'ctkd')) == 2
+    # What the killed command had started went on alone; the next command found it finished, or waited for it.
+    assert len(_commands(out, 'ctkd')) in (1, 2)
     # Each training leaves a folder of its own.
     trainings = [_run_folder(out, name) for name in RUNS] + [*(out / 'stages').glob('*er-*')]
     assert len(trainings) == 3 + 2

@@ -34,3 +34,15 @@ def test_a_full_disk_is_named():
         patch.setattr(files.os, 'unlink', lambda _: None)
         with pytest.raises(OSError, match="disk is full: could not write '.*out.json'"):
             write_json([1], 'out.json')
+
+
+def test_a_file_written_piece_by_piece_appears_when_it_is_whole(tmp_path):
+    path = tmp_path / 'out.txt'
+    with files.open_whole(path) as file:
+        file.write(b'one ')
+        assert not path.exists()
+        file.write(b'two')
+    assert path.read_bytes() == b'one two'
+    with pytest.raises(TypeError), files.open_whole(path) as file:
+        file.writelines([b'three', None])
+    assert path.read_bytes() == b'one two' and os.listdir(tmp_path) == ['out.txt']
