@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
-from filelock import FileLock
 from mmengine.logging import print_log
 from PIL import Image
 from rich.progress import track
 
 from rstoolbox.registry import DATASETS
+from rstoolbox.structures import locked
 
 from .mini_s2s_physics import BANDS, REGIONS, RGB, sense_multispectral, sense_rgb
 from .mini_s2s_scenes import SCENES, draw_scene
@@ -74,8 +74,8 @@ def make_mini_s2s(out, seed=0, images_per_class=64, force=False):
         dict: The content of ``dataset.json``.
 
     Raises:
-        ValueError: If ``images_per_class`` is below 1, or ``out`` holds files that are no such data set, or one
-            of another seed or size and not ``force``.
+        ValueError: If ``images_per_class`` is below 1, or ``out`` holds files that are no such data set, or, without
+            ``force``, one of another seed or size or one that lacks images.
     """
     if images_per_class < 1:
         raise ValueError(f'mini_s2s needs at least one image per class, got images_per_class={images_per_class}.')
@@ -83,9 +83,10 @@ def make_mini_s2s(out, seed=0, images_per_class=64, force=False):
     wanted = dict(version=VERSION, seed=seed, images_per_class=images_per_class)
     info = _read_info(out)
     if not force and _fits(info, wanted):
+        _check_whole(out, wanted)
         return info
     out.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(out.parent / f'.{out.name}.lock'):
+    with locked(out.parent / f'.{out.name}.lock'):
         info = _read_info(out)  # another process may have written it while this one waited
         if not force and _fits(info, wanted):
             return info
@@ -122,14 +123,12 @@ def draw_image(modality, class_name, index, seed=0):
 
 
 def _write_all(root, wanted):
-    jobs = [(modality, name, index) for modality in MODALITIES for name in CLASSES
-            for index in range(wanted['images_per_class'])]
+    jobs = list(_images(wanted['images_per_class']))
     digest = hashlib.md5()
-    for number, (modality, name, index) in enumerate(track(jobs, 'mini_s2s')):
-        folder = root / MODALITIES[modality][0] / name
-        folder.mkdir(parents=True, exist_ok=True)
+    for number, (modality, name, index, place) in enumerate(track(jobs, 'mini_s2s')):
+        path = root / place
+        path.parent.mkdir(parents=True, exist_ok=True)
         image = draw_image(modality, name, index, wanted['seed'])
-        path = folder / f'{name}_{index + 1:04d}.{"tif" if modality == "ms" else "jpg"}'
         if modality == 'ms':
             _write_geotiff(path, image, number)
         else:
@@ -139,6 +138,15 @@ def _write_all(root, wanted):
                 regions=dict(MODALITIES.values()), md5=digest.hexdigest())
     (root / 'dataset.json').write_text(json.dumps(info, indent=2) + '\n')
     return info
+
+
+def _images(images_per_class):
+    """Yield modality, class, number in its class and place in the data set's folder of every image."""
+    for modality, (folder, _) in MODALITIES.items():
+        for name in CLASSES:
+            for index in range(images_per_class):
+                suffix = 'tif' if modality == 'ms' else 'jpg'
+                yield modality, name, index, f'{folder}/{name}/{name}_{index + 1:04d}.{suffix}'
 
 
 def _write_geotiff(path, image, number):
@@ -164,6 +172,17 @@ def _read_info(out):
 
 def _fits(info, wanted):
     return isinstance(info, dict) and all(info.get(key) == value for key, value in wanted.items())
+
+
+def _check_whole(out, wanted):
+    """The folder appeared whole, so what it lacks was taken away since."""
+    there = {f'{folder}/{name}/{entry.name}' for folder, _ in MODALITIES.values() for name in CLASSES
+             if (out / folder / name).is_dir() for entry in os.scandir(out / folder / name)}
+    missing = [place for *_, place in _images(wanted['images_per_class']) if place not in there]
+    if missing:
+        raise ValueError(f"'{out}' lacks {len(missing)} of the images of mini_s2s, the first '{missing[0]}'. Make it "
+                         f'anew: tools/dataset_converters/make_mini_s2s.py --out {out} --seed {wanted["seed"]} '
+                         f'--images-per-class {wanted["images_per_class"]} --force.')
 
 
 def _refuse_foreign(out, wanted, force):

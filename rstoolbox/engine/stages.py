@@ -8,13 +8,12 @@ from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock
 from mmengine.config import Config
 from mmengine.dist import barrier, is_main_process
 from mmengine.logging import print_log
 
 from rstoolbox.registry import DATASETS, STAGES
-from rstoolbox.structures import write_json
+from rstoolbox.structures import locked, write_json
 
 from .config import resolve, runner_config
 from .runner import Runner, starting_point
@@ -124,7 +123,7 @@ class Stage(ABC):
         """Keep other runs that share the stage out while it runs; they then find its result."""
         if is_main_process():
             self.folder.mkdir(parents=True, exist_ok=True)
-            with FileLock(self.folder / '.lock'):
+            with locked(self.folder / '.lock'):
                 barrier()
                 yield
         else:
