@@ -4,7 +4,6 @@ import difflib
 import hashlib
 import json
 import os
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from mmengine.logging import MMLogger
 from mmpretrain.datasets import BaseDataset
 
 from rstoolbox.registry import DATASETS, TRANSFORMS
+from rstoolbox.structures import content_hash
 
 from .bands import band_indices, get_sensor
 from .multilabel import common_combinations, read_label_sets
@@ -112,11 +112,8 @@ class SceneDataset(BaseDataset):
         return ids_hash(self.sample_ids)
 
     def fingerprint(self):
-        """Return 16 hex digits that change with the samples, their files, labels, bands or the pipeline.
-
-        Of a file its size and first 4 KiB count, so that a large archive need not be read.
-        """
-        files = [_summary(Path(self.data_root, name)) for name in self.sample_ids]
+        """Return 16 hex digits that change with the samples, what their files hold, labels, bands or the pipeline."""
+        files = [content_hash(Path(self.data_root, name)) for name in self.sample_ids]
         content = json.dumps([self.split_hash, files, self._gt_labels.tolist(), self.metainfo['classes'], self.bands,
                               self.file_bands, self.sensor.name, self._pipeline_key])
         return hashlib.sha256(content.encode()).hexdigest()[:16]
@@ -284,11 +281,6 @@ class SceneDataset(BaseDataset):
         unreadable = [suffix for suffix in suffixes or () if suffix.lower() not in SUFFIXES]
         if unreadable:
             raise ValueError(f"No reader for files ending in '{unreadable[0]}', expected {', '.join(SUFFIXES)}.")
-
-
-def _summary(path):
-    with open(path, 'rb') as file:
-        return os.path.getsize(path), zlib.crc32(file.read(4096))
 
 
 def _nearest(name, names):

@@ -89,7 +89,7 @@ def set_option(cfg, path, value, follow_last=False):
     for place, key in enumerate(keys):
         child = _child(node, key, path, done) if place < len(parents) else _leaf(node, last)
         reference = REFERENCE.match(child) if isinstance(child, str) else None
-        # What is set in artifacts is lost when its stage ends: there the reference itself gives way.
+        # The result of a stage has other uses, in later stages too: there the reference itself gives way.
         lasting = reference and not reference.group(1).startswith('artifacts.')
         if reference and (place < len(parents) or (follow_last and parents and lasting)):
             target = '.'.join([reference.group(1), *keys[place + 1:]])

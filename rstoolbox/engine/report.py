@@ -46,7 +46,8 @@ def write_report(experiment, results):
     dataset = DATASETS.build(main.config().train_dataloader.dataset)
     if getattr(dataset, 'match_table', None) is not None and dataset.student.gt_labels.ndim == 1:
         _plot_pairs(main, dataset, pictures / 'matched_pairs.png')
-        if 'gallery' in experiment.stages and 'none' in experiment.rows and dataset.teacher.gt_labels.ndim == 1:
+        galleries = 'gallery' in (experiment.cfg.get('artifacts') or {})
+        if galleries and 'none' in experiment.rows and dataset.teacher.gt_labels.ndim == 1:
             _plot_embeddings(experiment, main, dataset, pictures / 'tsne.png')
     print_log(f'Pictures are in {pictures}', logger='current')
 
@@ -89,7 +90,7 @@ def _image(dataset, row):
 
 def _plot_embeddings(experiment, main, dataset, out):
     """Test images as the student without transfer and the distilled one see them, among the teacher's samples."""
-    gallery = Gallery.open(experiment.stages['gallery'].artifact)
+    gallery = Gallery.open(experiment.cfg.artifacts.gallery)
     (before, labels), (after, _) = (_outputs(stage) for stage in (experiment.rows['none'], main))
     # Embeddings are in one space only where they are of one width; what classes they stand for can always be compared.
     same = before['embedding'].shape[1] == after['embedding'].shape[1] == gallery['embedding'].shape[1]

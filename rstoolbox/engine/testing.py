@@ -9,8 +9,9 @@ from rstoolbox.models.loading import load_classifier
 from rstoolbox.registry import DATASETS
 from rstoolbox.structures import write_json
 
+from .fingerprints import canonical, data_fingerprint
 from .runner import Runner
-from .stages import canonical, data_fingerprint, read_record
+from .stages import read_record
 
 TRAINING_KEYS = ('train_dataloader', 'train_cfg', 'val_dataloader', 'val_cfg', 'val_evaluator', 'optim_wrapper',
                  'param_scheduler')
