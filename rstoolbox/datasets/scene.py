@@ -80,6 +80,7 @@ class SceneDataset(BaseDataset):
         self.suffixes = tuple(suffix.lower() for suffix in suffixes or SUFFIXES)
         self.seed = int(seed)
         self._epoch = SharedInts([-1])
+        self.made_split = None  # a Split, where none was read from a file
         self._classes_are_folders = False
         self._pipeline_key = json.dumps(list(pipeline), sort_keys=True, default=repr)
         pipeline = [TRANSFORMS.build(step) if isinstance(step, dict) else step for step in pipeline]
@@ -186,7 +187,7 @@ class SceneDataset(BaseDataset):
         elif self.split == 'all':
             return names
         else:
-            split = make_split(names, strata, self.split_ratio, self.split_seed)
+            split = self.made_split = make_split(names, strata, self.split_ratio, self.split_seed)
         chosen = split.part(self.split)
         if not chosen:
             raise ValueError(f"Split '{self.split}' of {self.data_root} is empty (train, val, test: "

@@ -7,7 +7,7 @@ from pathlib import Path
 from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 
-from rstoolbox.structures import content_hash
+from rstoolbox.structures import content_hash, write_json
 
 from .config import resolve, runner_config
 from .preflight import PENDING, located
@@ -51,7 +51,9 @@ class Experiment:
             dict[str, dict[str, float]]: For each row accuracy, precision, recall and F1 on the test split, in percent.
         """
         self.check()
+        self._record()
         self.prepare()
+        self._record()  # with the results of the stages
         names = self._row_names()
         for number, name in enumerate(names, 1):
             print_log(f'Student {number} of {len(names)}: {name}', logger='current')
@@ -97,6 +99,13 @@ class Experiment:
         for name in self._row_names():
             with located(f"row '{name}'"):
                 self._row(name, cfg).check()
+
+    def _record(self):
+        """Write what is run, references resolved; each run's own folder says more of it."""
+        if is_main_process():
+            resolved = resolve(self.cfg).to_dict()
+            keys = ('row', 'randomness', 'stage_seed', 'artifacts', 'stages', 'rows')
+            write_json({key: resolved.get(key) for key in keys}, self.work_dir / 'resolved_experiment.json')
 
     def _row_names(self):
         return [*(self.cfg.get('rows') or {}), self.cfg.get('row', 'student')]
