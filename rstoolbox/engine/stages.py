@@ -80,6 +80,14 @@ class Stage(ABC):
         if not (path.is_dir() if self.is_folder else path.is_file()):
             raise FileNotFoundError(f"'{path}' is not a {kind}." if path.exists() else f"There is no {kind} '{path}'.")
 
+    def record(self):
+        """What :meth:`advice` may want to know of this run later; goes into ``stage.json``."""
+        return {}
+
+    def advice(self, state):
+        """A sentence on why a run that left ``state`` cannot be resumed with the settings of now, or nothing."""
+        return ''
+
     def clear(self):
         """Remove what an unfinished run left in the folder."""
         for path in self._leftovers():
@@ -119,7 +127,7 @@ class Stage(ABC):
         same = state.get('fingerprint') == self.fingerprint
         if state and not same and resume:
             raise ValueError(f'{self.folder} holds a run of {self.name} with other settings, so it cannot be resumed. '
-                             'Run without --resume to start anew, or choose another --work-dir.')
+                             f'{self.advice(state)}Run without --resume to start anew, or choose another --work-dir.')
         if state and same and not resume:
             print_log(f'[{self.name}] starts anew; --resume would go on with the unfinished run in {self.folder}',
                       logger='current')
@@ -131,11 +139,11 @@ class Stage(ABC):
                 self.clear()
             elif not (same and resume):
                 self.set_aside()
-            write_json(dict(fingerprint=self.fingerprint, finished=False), self._state_file)
+            write_json(dict(self.record(), fingerprint=self.fingerprint, finished=False), self._state_file)
         barrier()
         self.run(resume and same)
         if is_main_process():
-            write_json(dict(fingerprint=self.fingerprint, finished=True, artifact=str(self.artifact),
+            write_json(dict(self.record(), fingerprint=self.fingerprint, finished=True, artifact=str(self.artifact),
                             seconds=round(time.time() - begin, 1)), self._state_file)
         barrier()
         print_log(f'[{self.name}] finished in {time.time() - begin:.0f} s: {self.artifact}', logger='current')
@@ -178,7 +186,7 @@ class TrainStage(Stage):
     """
 
     leftovers = ('epoch_*.pth*', 'best_*.pth*', 'matches/epoch_*.json', 'test.json', '*/vis_data/scalars.json',
-                 'resolved_config.py', 'environment.json')
+                 'resolved_config.py', 'environment.json', 'splits/*.json')
 
     def __init__(self, settings=None, publish='best_student.pth', load_from=None, resume_from=None, **kwargs):
         self.settings, self.publish = dict(settings or {}), publish
@@ -208,6 +216,17 @@ class TrainStage(Stage):
 
     def check(self):
         check_run(self.config())
+
+    def record(self):
+        return dict(max_epochs=(self.config().get('train_cfg') or {}).get('max_epochs'))
+
+    def advice(self, state):
+        before, now = state.get('max_epochs'), self.record()['max_epochs']
+        if None in (before, now) or before >= now:
+            return ''
+        return (f'It was made for {before} epochs, and {now} are asked for: its learning rate has followed a schedule '
+                f'that ends there, so going on would give neither a run of {now} epochs nor a sound one. To train on '
+                f'from its weights with a schedule of their own, use load_from={self.artifact} and another work dir. ')
 
     def check_given(self, path):
         super().check_given(path)

@@ -119,6 +119,8 @@ def test_a_run_of_other_settings_is_not_resumed(tmp_path, base):
     _counting(tmp_path, base).ensure()
     with pytest.raises(ValueError, match='other settings.*without --resume'):
         _counting(tmp_path, base, max_epochs=3).ensure(resume=True)
+    with pytest.raises(ValueError, match='made for 16 epochs, and 20 are asked for: .*load_from=.*best_student.pth'):
+        _counting(tmp_path, base, max_epochs=20).ensure(resume=True)
     other = _counting(tmp_path, base, max_epochs=3)
     other.ensure()
     assert not other.resumed
