@@ -27,8 +27,7 @@ def write_report(experiment, results):
         results (dict[str, dict]): For each row its ``metrics`` and ``report``.
     """
     work_dir = Path(experiment.work_dir)
-    # The report of a scene metric holds measures that only its task has, such as mAP.
-    summary = {name: result['metrics'] | result['report'].get('metrics', {}) for name, result in results.items()}
+    summary = {name: result['metrics'] for name, result in results.items()}
     write_json(summary, work_dir / 'summary.json')
     table = markdown_table(summary)
     (work_dir / 'summary.md').write_text(table)
@@ -54,7 +53,8 @@ def write_report(experiment, results):
     dataset = DATASETS.build(config.train_dataloader.dataset)
     if getattr(dataset, 'match_table', None) is not None and dataset.student.gt_labels.ndim == 1:
         _plot_pairs(main, dataset, pictures / 'matched_pairs.png')
-        if 'gallery' in experiment.stages and 'none' in experiment.rows and dataset.teacher.gt_labels.ndim == 1:
+        galleries = 'gallery' in (experiment.cfg.get('artifacts') or {})
+        if galleries and 'none' in experiment.rows and dataset.teacher.gt_labels.ndim == 1:
             _plot_embeddings(experiment, main, dataset, pictures / 'tsne.png')
     print_log(f'Pictures are in {pictures}', logger='current')
 
@@ -103,7 +103,7 @@ def _image(dataset, row):
 
 def _plot_embeddings(experiment, main, dataset, out):
     """Test images as the student without transfer and the distilled one see them, among the teacher's samples."""
-    gallery = Gallery.open(experiment.stages['gallery'].artifact)
+    gallery = Gallery.open(experiment.cfg.artifacts.gallery)
     classes = list(dataset.metainfo['classes'])  # the gallery's, too
     (before, labels), (after, _) = (_outputs(stage, classes) for stage in (experiment.rows['none'], main))
     # Embeddings are in one space only where they are of one width; what classes they stand for can always be compared.

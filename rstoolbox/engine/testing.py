@@ -9,8 +9,9 @@ from rstoolbox.models.loading import load_classifier
 from rstoolbox.registry import DATASETS
 from rstoolbox.structures import write_json
 
+from .fingerprints import canonical, data_fingerprint
 from .runner import Runner
-from .stages import canonical, data_fingerprint, read_record
+from .stages import read_record
 
 TRAINING_KEYS = ('train_dataloader', 'train_cfg', 'val_dataloader', 'val_cfg', 'val_evaluator', 'optim_wrapper',
                  'param_scheduler')
@@ -72,7 +73,7 @@ def _test_once(stage):
         return result
     barrier()
     metrics, report = test(config, stage.artifact)
-    metrics = {key: metrics[key] for key in METRICS if key in metrics}
+    metrics = {key: float(value) for key, value in metrics.items()}
     result = [dict(key=key, metrics=metrics, report=report)]
     broadcast_object_list(result)
     if is_main_process():

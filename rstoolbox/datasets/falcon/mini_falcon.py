@@ -19,7 +19,6 @@ from .record_files import write_records
 
 VERSION = 1  # of the generator: a folder written by another one is made anew
 SPLITS = dict(train=1., val=0.15, test=0.25)  # scenes, as a share of those of the training split
-FILES = r'(?:train|val|test)\.jsonl|images/(?:train|val|test)_\d{4,}(?:_after)?\.png'
 PLACES = ('upper left', 'upper right', 'lower left', 'lower right')
 
 
@@ -71,7 +70,8 @@ def make_mini_falcon(out, seed=0, scenes=400, force=False):
     """
     if scenes < 8:
         raise ValueError(f'mini_falcon needs at least 8 scenes, got scenes={scenes}.')
-    return make_embedded(out, dict(name='mini_falcon', version=VERSION, seed=seed, scenes=scenes), _write, FILES, force)
+    wanted = dict(name='mini_falcon', version=VERSION, seed=seed, scenes=scenes)
+    return make_embedded(out, wanted, _write, _places, force)
 
 
 class _SceneRecords(ObjectConverter):
@@ -108,6 +108,13 @@ class _SceneRecords(ObjectConverter):
                 yield self.record('IMG_VQA', [image], size, Answer(text=answer), question=question)
             after = self.images / name.replace('.png', '_after.png')
             yield self.record('PIX_CHG', [image, after], size, Answer(polygons=[[thing.polygon] for thing in changed]))
+
+
+def _places(settings):
+    for split, share in SPLITS.items():
+        yield f'{split}.jsonl'
+        for number in range(1, round(share * settings['scenes']) + 1):
+            yield from (f'images/{split}_{number:04d}{suffix}.png' for suffix in ('', '_after'))
 
 
 def _write(folder, wanted):
