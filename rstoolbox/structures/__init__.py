@@ -1,8 +1,9 @@
-"""What travels between the rooms: match tables, band statistics and structured answers."""
+"""What travels between the rooms: match tables, band statistics, records of tasks and structured answers."""
 
 from .answer import Answer
+from .falcon_data_sample import FalconDataSample
 from .files import write_json
 from .match_table import MatchTable
 from .statistics import load_statistics, nearest_band
 
-__all__ = ['Answer', 'MatchTable', 'load_statistics', 'nearest_band', 'write_json']
+__all__ = ['Answer', 'FalconDataSample', 'MatchTable', 'load_statistics', 'nearest_band', 'write_json']
