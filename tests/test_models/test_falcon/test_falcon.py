@@ -27,7 +27,8 @@ def loss_of(model, batch):
 
 def trained(model, batch, steps=30, wrapper=OptimWrapper, **options):
     model.train()
-    optimizer = wrapper(torch.optim.AdamW([value for value in model.parameters() if value.requires_grad], 3e-3), **options)
+    weights = [value for value in model.parameters() if value.requires_grad]
+    optimizer = wrapper(torch.optim.AdamW(weights, 3e-3), **options)
     losses = [model.train_step(batch, optimizer)['loss'].item() for _ in range(steps)]
     model.eval()
     return losses
