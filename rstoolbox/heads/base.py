@@ -13,7 +13,7 @@ ABSENT = 'The object does not exist.'
 class TaskHead:
     """One task of the Falcon family: annotation <-> prompt and answer text.
 
-    A subclass sets :attr:`tag` and :attr:`prompts` and implements :meth:`encode` and :meth:`decode`.
+    A subclass sets :attr:`tag` and :attr:`prompts` and implements :meth:`encode`, :meth:`decode` and :meth:`pattern`.
 
     Args:
         coordinate (str): How a coordinate is written: ``'<{}>'`` as Falcon does, or ``'<loc_{}>'`` with the tokens that
@@ -92,6 +92,17 @@ class TaskHead:
 
         Returns:
             Answer: In pixels of the original image.
+        """
+        raise NotImplementedError
+
+    def pattern(self, classes=None):
+        """Tell which answers a constrained model may give (:mod:`rstoolbox.heads.constraint`); all can be read.
+
+        Args:
+            classes (Sequence[str], optional): The only class names that may be answered.
+
+        Returns:
+            The expression, as built by :mod:`rstoolbox.heads.automaton`.
         """
         raise NotImplementedError
 

@@ -6,29 +6,41 @@ from ..registry import HEADS
 from ..structures import Answer
 from .base import TaskHead, drop_full_stop, says_absent
 from .grammar import strip_special_tokens
+from .patterns import labels_pattern, number_pattern, text_pattern
 
 # Few enough digits for any number type.
 _NUMBER = r'[0-9]{1,9}(\.[0-9]{1,20})?'
 
 
 class LabelHead(TaskHead):
-    """Class names, joined by ', ' and ended by a full stop."""
+    """Class names, joined by ', ' and ended by a full stop.
+
+    Attributes:
+        several (bool): Whether a model may answer with more than one of a closed list of classes.
+    """
+
+    several = False
 
     def encode(self, annotation, image_size=None):
-        if isinstance(annotation.labels, str) or not len(annotation.labels):
-            raise ValueError(f'{self.tag} answers with a list of class names, but the labels of the annotation are '
-                             f'{annotation.labels!r}.')
-        labels = [' '.join(str(label).split()) for label in annotation.labels]
-        for label in labels:
-            if not label or ',' in label:
-                raise ValueError(f"{self.tag} cannot write the label '{label}': labels are not empty, and a comma "
-                                 'stands between labels.')
-        return f'{", ".join(labels)}.'
+        return f'{", ".join(self._names(annotation.labels))}.'
 
     def decode(self, text, image_size=None):
         labels = [label.strip() for label in drop_full_stop(text).split(',')]
         labels = [label for label in labels if label]
         return Answer(text=strip_special_tokens(text), labels=labels, failures=int(not labels))
+
+    def pattern(self, classes=None):
+        return text_pattern() if classes is None else labels_pattern(self._names(classes), self.several)
+
+    def _names(self, labels):
+        if isinstance(labels, str) or not len(labels):
+            raise ValueError(f'{self.tag} answers with a list of class names, but the list given is {labels!r}.')
+        names = [' '.join(str(label).split()) for label in labels]
+        for name in names:
+            if not name or ',' in name:
+                raise ValueError(f"{self.tag} cannot write the label '{name}': labels are not empty, and a comma "
+                                 'stands between labels.')
+        return names
 
 
 class CaptionHead(TaskHead):
@@ -41,12 +53,16 @@ class CaptionHead(TaskHead):
         text = strip_special_tokens(text)
         return Answer(text=text, failures=int(not text))
 
+    def pattern(self, classes=None):
+        return text_pattern()
+
 
 @HEADS.register_module(name='IMG_CLS')
 class ImageClassification(LabelHead):
     """Name the scene; several labels are allowed."""
 
     tag = 'IMG_CLS'
+    several = True
     prompts = (
         'Classify the image.\nUse one or a few words.',
         'What kind of scene does the image show?\nUse one or a few words.',
@@ -76,6 +92,9 @@ class VisualQuestionAnswering(TaskHead):
         text = drop_full_stop(text)
         return Answer(text=text, failures=int(not text))
 
+    def pattern(self, classes=None):
+        return text_pattern()
+
 
 @HEADS.register_module(name='IMG_CT')
 class Counting(TaskHead):
@@ -104,6 +123,9 @@ class Counting(TaskHead):
         if not re.fullmatch(_NUMBER, answer):
             return Answer(text=strip_special_tokens(text), failures=1)
         return Answer(text=strip_special_tokens(text), count=float(answer) if '.' in answer else int(answer))
+
+    def pattern(self, classes=None):
+        return number_pattern()
 
 
 @HEADS.register_module(name='IMG_CAP')

@@ -3,9 +3,11 @@
 import dataclasses
 
 from ..registry import HEADS
+from .base import ABSENT
 from .canvas import fold_to_frame
 from .grammar import image_sides
 from .image_level import LabelHead
+from .patterns import canvas_polygon_pattern, shapes_pattern
 from .shapes import PolygonHead, RegionSlot
 
 
@@ -62,3 +64,6 @@ class ChangeDetection(PolygonHead):
         answer = super().decode(text, 2 * image_sides(image_size))
         polygons, failures = fold_to_frame(answer.polygons, image_size)
         return dataclasses.replace(answer, polygons=polygons, failures=answer.failures + failures)
+
+    def pattern(self, classes=None):
+        return shapes_pattern(canvas_polygon_pattern(self.coordinate), ABSENT)

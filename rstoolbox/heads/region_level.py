@@ -1,7 +1,10 @@
 """The six tasks of a region: classify, detect, ground and describe it."""
 
 from ..registry import HEADS
+from .automaton import either, literal
+from .base import ABSENT
 from .image_level import CaptionHead, LabelHead
+from .patterns import box_pattern
 from .shapes import BoxHead, QuadHead, RegionSlot
 
 _CLASSIFY = (
@@ -69,6 +72,9 @@ class VisualGrounding(BoxHead):
         'Where is this in the image?\n{text}\nAnswer with a horizontal bounding box.',
         'Which area fits this description?\n{text}\nAnswer with a horizontal bounding box.',
     )
+
+    def pattern(self, classes=None):
+        return either(box_pattern(self.coordinate), literal(ABSENT))
 
 
 @HEADS.register_module(name='REG_CAP')

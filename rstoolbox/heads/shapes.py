@@ -13,6 +13,7 @@ from .grammar import (
     read_shapes,
     strip_special_tokens,
 )
+from .patterns import box_pattern, polygon_pattern, quad_pattern, shapes_pattern
 
 
 class BoxHead(TaskHead):
@@ -29,6 +30,9 @@ class BoxHead(TaskHead):
         boxes = np.concatenate([corners.min(1), corners.max(1)], axis=1)
         return Answer(text=strip_special_tokens(text), bboxes=boxes, failures=failures)
 
+    def pattern(self, classes=None):
+        return shapes_pattern(box_pattern(self.coordinate), ABSENT)
+
 
 class QuadHead(TaskHead):
     """Oriented boxes as four corners; none is written as a sentence."""
@@ -41,6 +45,9 @@ class QuadHead(TaskHead):
         quads, failures = read_answer(text, 'quad')
         quads = dequantize(np.reshape(quads, (-1, 8)), image_size)
         return Answer(text=strip_special_tokens(text), quads=quads, failures=failures)
+
+    def pattern(self, classes=None):
+        return shapes_pattern(quad_pattern(self.coordinate), ABSENT)
 
 
 class PolygonHead(TaskHead):
@@ -63,6 +70,9 @@ class PolygonHead(TaskHead):
             failures += len(rings) - len(whole)
             polygons += [whole] if whole else []
         return Answer(text=strip_special_tokens(text), polygons=polygons, failures=failures)
+
+    def pattern(self, classes=None):
+        return shapes_pattern(polygon_pattern(self.coordinate), ABSENT)
 
 
 class RegionSlot:
