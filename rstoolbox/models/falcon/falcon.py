@@ -16,7 +16,7 @@ from ..finite import check_finite, sample_id
 from .folder import load_folder, save_folder
 from .generation import generate, read_answer
 from .lora import add_lora, merge_lora
-from .network import build_network, image_tokens, network_config, shift_right, token_log_likelihood
+from .network import build_network, decode, encode, image_tokens, network_config, token_log_likelihood
 from .preprocessor import FalconPreprocessor
 from .tokenizer import load_tokenizer, texts_of_records, train_tokenizer
 
@@ -47,6 +47,8 @@ class Falcon(BaseModel):
             backward pass instead of being kept in memory.
         generation (dict, optional): Rules of generation, such as ``num_beams=1`` and ``max_new_tokens=256``; others as
             published (3 beams), but n-grams may repeat.
+        constrain (bool): Whether answers are held to the grammar of their task
+            (:mod:`rstoolbox.heads.constraint`), so that each can be read. Every record then needs a ``task``.
         init_cfg (dict, optional): As in mmengine.
 
     Raises:
@@ -55,7 +57,7 @@ class Falcon(BaseModel):
     """
 
     def __init__(self, geometry=None, pretrained=None, tokenizer=None, image_size=None, max_positions=None, tied=True,
-                 lora=None, gradient_checkpointing=False, generation=None, init_cfg=None):
+                 lora=None, gradient_checkpointing=False, generation=None, constrain=False, init_cfg=None):
         if (geometry is None) == (pretrained is None):
             raise ValueError("Falcon needs either a geometry ('tiny', 'base', 'large') or pretrained, the folder of a "
                              f'model; got geometry={geometry!r} and pretrained={pretrained!r}')
@@ -78,7 +80,10 @@ class Falcon(BaseModel):
         super().__init__(FalconPreprocessor(tokenizer, size, image_tokens(config, size),
                                             config.text_config.max_position_embeddings), init_cfg)
         self.network = network
-        self.generation = dict(generation or {})
+        # Start token, forced <s> and all others fit the table of positions.
+        longest = config.text_config.max_position_embeddings - 1
+        self.generation = {'max_new_tokens': longest, **(generation or {})}
+        self.constraint = _constraint(tokenizer) if constrain else None
         self.lora = lora is not None
         self.register_buffer('vocabulary', _fingerprint(tokenizer))
         if self.lora:
@@ -135,10 +140,9 @@ class Falcon(BaseModel):
 
     def logits(self, inputs):
         """Logits (B, L, V) of every token of the true answers, given the image, the prompt and the tokens before it."""
-        # Shifted here, once: transformers 4.57 shifts labels a second time where it computes the loss itself.
-        return self.network(
-            pixel_values=inputs['pixel_values'], input_ids=inputs['input_ids'], attention_mask=inputs['attention_mask'],
-            decoder_input_ids=shift_right(inputs['labels']), use_cache=False).logits
+        mask = inputs['attention_mask']
+        hidden = encode(self.network, inputs['pixel_values'], inputs['input_ids'], mask)
+        return self.network.lm_head(decode(self.network, hidden, mask, inputs['labels']))
 
     def loss(self, inputs, data_samples):
         """Cross entropy, averaged over the tokens of all answers of the batch, and the share of tokens that are right.
@@ -160,8 +164,12 @@ class Falcon(BaseModel):
             ValueError: If a sample has a task but no ``image_size``.
         """
         prompt = {key: inputs[key] for key in ('pixel_values', 'input_ids', 'attention_mask')}
-        heads = [_head(sample, row) for row, sample in enumerate(data_samples)]
-        answers = generate(self.network, self.tokenizer, **prompt, **self.generation)
+        heads = [_head(sample, row, self.constraint is not None) for row, sample in enumerate(data_samples)]
+        rules = dict(self.generation)
+        if self.constraint is not None:
+            length = 1 + rules['max_new_tokens']
+            rules['logits_processor'] = [self.constraint.processor(heads, length)]
+        answers = generate(self.network, self.tokenizer, **prompt, **rules)
         for sample, head, generated in zip(data_samples, heads, answers, strict=True):
             sample.pred_answer = (
                 Answer(text=generated.text, scores=np.array([generated.confidence()])) if head is None
@@ -237,8 +245,18 @@ def _fingerprint(tokenizer):
     return torch.tensor(list(hashlib.sha256(repr(vocabulary).encode()).digest()), dtype=torch.uint8)
 
 
-def _head(sample, row):
+def _constraint(tokenizer):
+    if tokenizer is None:
+        raise ValueError('constrain=True needs a tokenizer, and the model has none')
+    from rstoolbox.heads.constraint import AnswerConstraint  # imports transformers, which need not be installed
+    return AnswerConstraint(tokenizer)
+
+
+def _head(sample, row, required):
     task = sample.get('task')
+    if task is None and required:
+        raise ValueError(f"record '{sample_id(sample, row)}' has no task, so no grammar to hold its answer to; "
+                         'set its task, or build the model with constrain=False')
     if task is None:
         return None
     if sample.get('image_size') is None:

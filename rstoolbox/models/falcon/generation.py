@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from .network import PAD, shift_right, token_log_likelihood
+from .network import PAD, decode, encode, token_log_likelihood
 from .optional import optional
 
 transformers = optional('transformers')
@@ -54,7 +54,6 @@ def generate(network, tokenizer, pixel_values, input_ids, attention_mask, **rule
         list[GeneratedText]: One for each prompt.
     """
     hidden = encode(network, pixel_values, input_ids, attention_mask)
-    rules.setdefault('max_new_tokens', network.config.text_config.max_position_embeddings - 1)
     if rules.get('num_beams') == 1:
         rules.setdefault('early_stopping', False)  # a rule of several beams
     ids = network.generate(encoder_outputs=transformers.modeling_outputs.BaseModelOutput(hidden),
@@ -62,15 +61,6 @@ def generate(network, tokenizer, pixel_values, input_ids, attention_mask, **rule
     labels = ids.masked_fill(ids == PAD, -100)
     log_probs = _log_probs(network, hidden, attention_mask, labels).cpu().numpy()
     return [read_tokens(tokenizer, row, values) for row, values in zip(ids.tolist(), log_probs)]
-
-
-def encode(network, pixel_values, input_ids, attention_mask):
-    """Hidden states (B, S, D) of the text encoder over image and prompt."""
-    embeddings = network.get_input_embeddings()(input_ids)
-    features = network.get_image_features(pixel_values).to(embeddings.dtype)
-    places = network.get_placeholder_mask(input_ids, inputs_embeds=embeddings, image_features=features)
-    return network.get_encoder()(inputs_embeds=embeddings.masked_scatter(places, features),
-                                 attention_mask=attention_mask).last_hidden_state
 
 
 def read_tokens(tokenizer, ids, log_probs):
@@ -125,9 +115,7 @@ def _count(answer):
 
 def _log_probs(network, hidden, attention_mask, labels):
     """Log-probabilities (B, T) of generated tokens by one pass over whole answers, whatever way they were searched."""
-    states = network.model.language_model.decoder(
-        input_ids=shift_right(labels), encoder_hidden_states=hidden, encoder_attention_mask=attention_mask,
-        use_cache=False).last_hidden_state
+    states = decode(network, hidden, attention_mask, labels)
     # The logits of a long answer for each of 50,000 tokens take gigabytes: a part of it at a time.
     step = max(1, LOGITS_AT_ONCE // (len(labels) * network.config.text_config.vocab_size))
     return torch.cat([token_log_likelihood(network.lm_head(part), targets) for part, targets in zip(

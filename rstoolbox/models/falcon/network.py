@@ -158,6 +158,25 @@ def load_weights(network, state, source):
     share_embeddings(network).requires_grad_(True)
 
 
+def encode(network, pixel_values, input_ids, attention_mask):
+    """Hidden states (B, S, D) of the text encoder over an image's tokens, which come first, and a prompt's."""
+    # Not by the network's own forward: it looks for image tokens by their number, at which compilers give up.
+    image = network.get_image_features(pixel_values)
+    text = network.get_input_embeddings()(input_ids[:, image.shape[1]:])
+    return network.model.language_model.encoder(
+        inputs_embeds=torch.cat([image.to(text.dtype), text], 1), attention_mask=attention_mask).last_hidden_state
+
+
+def decode(network, hidden, attention_mask, labels):
+    """Hidden states (B, L, D) of the decoder at each token of answers, given those before it.
+
+    Labels are shifted here, once: transformers 4.57 does it a second time where it computes the loss itself.
+    """
+    return network.model.language_model.decoder(
+        input_ids=shift_right(labels), encoder_hidden_states=hidden, encoder_attention_mask=attention_mask,
+        use_cache=False).last_hidden_state
+
+
 def shift_right(labels):
     """Decoder input for labels (B, L): the start token, then every label but the last; padding where ignored."""
     shifted = torch.cat([torch.full_like(labels[:, :1], EOS), labels[:, :-1]], 1)
