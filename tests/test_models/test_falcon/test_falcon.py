@@ -7,10 +7,12 @@ import pytest
 import torch
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from torch.nn.functional import cross_entropy
+from transformers import Florence2ForConditionalGeneration
 
 from rstoolbox.engine.cpu_amp import CPUAmpOptimWrapper
 from rstoolbox.models import CheckpointError, Falcon, NonFiniteLossError
 from rstoolbox.models.falcon import train_tokenizer
+from rstoolbox.models.falcon.network import shift_right
 from rstoolbox.registry import MODELS
 from rstoolbox.structures import FalconDataSample
 
@@ -230,6 +232,18 @@ def test_a_checkpoint_of_another_model_or_tokenizer_is_refused(build, tokenizer)
     other.vocabulary += 1
     with pytest.raises(CheckpointError, match='another tokenizer'):
         model.load_state_dict(other.state_dict())
+
+
+@pytest.mark.parametrize('tied', [True, False])
+def test_transformers_own_class_reads_a_saved_model(build, batch, tmp_path, tied):
+    model = build(tied=tied)
+    model.save_pretrained(tmp_path)
+    native = Florence2ForConditionalGeneration.from_pretrained(tmp_path).eval()
+    inputs = model.data_preprocessor(batch(), True)['inputs']
+    labels = inputs.pop('labels')
+    with torch.no_grad():
+        logits = native(**inputs, decoder_input_ids=shift_right(labels)).logits
+        assert torch.allclose(logits, model(dict(inputs, labels=labels)), atol=1e-4)
 
 
 def test_from_pretrained_takes_up_what_was_saved(build, batch, tmp_path):
