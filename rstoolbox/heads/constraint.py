@@ -73,9 +73,11 @@ class AnswerProcessor(LogitsProcessor):
 
     def __call__(self, input_ids, scores):
         """Return the scores (B beams, V) with -inf where a token is forbidden after ``input_ids`` (B beams, L)."""
-        room = self._max_length - input_ids.shape[1]
-        if input_ids.shape[1] < self._answer_start:
+        length = input_ids.shape[1]
+        if length < self._answer_start:
+            self._check_forced(scores)
             return scores
+        room = self._max_length - length
         beams, rest = divmod(len(input_ids), len(self._automata))
         if rest or not beams:
             raise ValueError(f'The constraint was made for {len(self._automata)} samples, but the batch has '
@@ -86,7 +88,18 @@ class AnswerProcessor(LogitsProcessor):
         states = [self._state(sample, row) for (sample, _), row in zip(keys, rows)]
         self._states = dict(zip(keys, states))
         masks = [self._mask(self._automata[sample], state, room, scores) for (sample, _), state in zip(keys, states)]
-        return scores.masked_fill(~torch.stack(masks), -torch.inf)
+        scores = scores.masked_fill(~torch.stack(masks), -torch.inf)
+        if length == self._answer_start and not torch.isfinite(scores).any(-1).all():
+            raise ValueError('No first token of an answer is left, something else forbids them: a token that is forced '
+                             f'here (answer_start is {self._answer_start}), or tokens that are suppressed.')
+        return scores
+
+    def _check_forced(self, scores):
+        """A free token before the answer would be anything, also the end."""
+        if (torch.isfinite(scores).sum(-1) > 1).any():
+            raise ValueError(f'The answer is said to start after {self._answer_start} tokens, but the model may choose '
+                             'one of them. Pass forced_bos_token_id to generate, or answer_start=1 to the constraint '
+                             'if the answer follows the decoder start token at once.')
 
     def _state(self, sample, row):
         """The state after a row; END also after a token that was forbidden, as of beams that are out of the race."""

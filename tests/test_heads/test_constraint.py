@@ -188,6 +188,10 @@ def test_refuses_too_little_room_and_a_tokenizer_that_cannot_spell():
     processor = AnswerConstraint(byte_pieces()).processor([head_for('REG_VG')] * 2, max_length=90)
     with pytest.raises(ValueError, match='made for 2 samples, but the batch has 3 rows'):
         processor(torch.zeros(3, 2, dtype=torch.long), torch.zeros(3, 400))
+    with pytest.raises(ValueError, match='Pass forced_bos_token_id'):
+        processor(torch.zeros(2, 1, dtype=torch.long), torch.zeros(2, 405))
+    with pytest.raises(ValueError, match='something else forbids them'):
+        processor(torch.zeros(2, 2, dtype=torch.long), torch.full((2, 405), -torch.inf))
     words = Tokenizer(models.WordLevel({'ship': 0, '.': 1, **{word: index + 2 for index, word in enumerate(SPECIAL)}},
                                        unk_token='<unk>'))
     with pytest.raises(ValueError, match=re.escape('pieces for <, >, / and digits')):
