@@ -25,7 +25,8 @@ def train(batch, tmp_path):
         data = dict(dataset=Records(batch()), batch_size=3, num_workers=0, collate_fn=dict(type='pseudo_collate'),
                     sampler=dict(type='DefaultSampler', shuffle=False))
         runner = Runner(model=model, work_dir=str(tmp_path / name), train_dataloader=data,
-                        train_cfg=dict(by_epoch=False, max_iters=2), experiment_name=f'{name}{tmp_path.name}',
+                        default_scope='rstoolbox', train_cfg=dict(by_epoch=False, max_iters=2),
+                        experiment_name=f'{name}{tmp_path.name}',
                         default_hooks=dict(checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=2)),
                         optim_wrapper=dict(optimizer=dict(type='AdamW', lr=1e-3), **options.pop('optim_wrapper', {})),
                         **options)
