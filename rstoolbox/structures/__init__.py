@@ -1,4 +1,4 @@
-"""What travels between the rooms: match tables, band statistics and structured answers."""
+"""What travels between the rooms: match tables, band statistics, records of tasks and structured answers."""
 
 from .answer import Answer
 from .falcon_data_sample import FalconDataSample
