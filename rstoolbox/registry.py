@@ -35,10 +35,14 @@ class Registry(MMEngineRegistry):
         name (str): What the registry holds, as it appears in messages.
         parent (mmengine.registry.Registry, optional): The root registry it is a child of.
         locations (list[str]): Modules imported before the first look-up.
+        extras (dict[str, str]): Further ones, each with the extra of this package that installs what it needs; where
+            that is not installed, an unknown name says so.
     """
 
-    def __init__(self, name, parent=None, locations=()):
+    def __init__(self, name, parent=None, locations=(), extras=None):
         super().__init__(name, parent=parent, locations=list(locations), scope=SCOPE)
+        self._extras = dict(extras or {})
+        self._not_installed = {}
 
     def import_from_location(self):
         if not self._imported:
@@ -46,6 +50,13 @@ class Registry(MMEngineRegistry):
             self._imported = True
             for location in self._locations:
                 import_module(location)
+            for location, extra in self._extras.items():
+                try:
+                    import_module(location)
+                except ModuleNotFoundError as error:
+                    if (error.name or '').partition('.')[0] == SCOPE:
+                        raise
+                    self._not_installed[location] = f'{error} (pip install -e .[{extra}])'
             load_plugins()
 
     def get(self, key):
@@ -82,6 +93,7 @@ class Registry(MMEngineRegistry):
         near = [name for match in near for name in candidates[match]]
         lines = [f"'{key}' is not in the registry '{self.scope}::{self.name}'.",
                  f'  Nearest names: {", ".join(near)}.' if near else f'  Known names: {", ".join(self.known_names())}.']
+        lines += [f"  '{location}' did not load: {cause}." for location, cause in self._not_installed.items()]
         loaded = [name for name, error in load_plugins().items() if error is None]
         lines.append(f'  Plug-ins loaded: {", ".join(loaded) or "none"}.')
         lines += [f"  Plug-in '{name}' did not load: {type(error).__name__}: {error}"
@@ -138,9 +150,10 @@ def _names_in(scope, registry_name):
 MODELS = Registry('model', parent=mmengine_registry.MODELS, locations=['rstoolbox.models'])
 DISTILLERS = MODELS  # a distiller is what a runner trains, so mmengine must find it among the models
 TRANSFER_LOSSES = Registry('transfer loss', locations=['rstoolbox.models'])
-DATASETS = Registry('dataset', parent=mmengine_registry.DATASETS, locations=['rstoolbox.datasets'])
+DATASETS = Registry('dataset', parent=mmengine_registry.DATASETS, locations=['rstoolbox.datasets'],
+                    extras={'rstoolbox.datasets.falcon': 'falcon'})
 TRANSFORMS = Registry('transform', parent=mmengine_registry.TRANSFORMS, locations=['rstoolbox.datasets'])
-HEADS = Registry('head')
+HEADS = Registry('head', locations=['rstoolbox.heads'])
 METRICS = Registry('metric', parent=mmengine_registry.METRICS, locations=['rstoolbox.evaluation'])
 HOOKS = Registry('hook', parent=mmengine_registry.HOOKS, locations=['rstoolbox.engine'])
 LOOPS = Registry('loop', parent=mmengine_registry.LOOPS, locations=['rstoolbox.engine'])

@@ -1,22 +1,16 @@
 """The embedded data set: small synthetic multispectral and RGB scenes, written as real GeoTIFF and JPEG files."""
 
 import hashlib
-import json
-import os
-import re
-import tempfile
 import zlib
-from pathlib import Path
 
 import numpy as np
 import rasterio
-from filelock import FileLock
-from mmengine.logging import print_log
 from PIL import Image
 from rich.progress import track
 
 from rstoolbox.registry import DATASETS
 
+from .embedded import make_embedded
 from .mini_s2s_physics import BANDS, REGIONS, RGB, sense_multispectral, sense_rgb
 from .mini_s2s_scenes import SCENES, draw_scene
 from .scene import SceneDataset
@@ -24,7 +18,6 @@ from .scene import SceneDataset
 VERSION = 2  # of the generator: a folder written by another one is made anew
 MODALITIES = dict(ms=('MS', 'europe'), rgb=('RGB', 'asia'))
 CLASSES = tuple(SCENES)
-OUR_FILES = re.compile(rf'dataset\.json|(?:MS|RGB)/({"|".join(CLASSES)})/\1_\d{{4,}}\.(?:tif|jpg)')
 
 
 @DATASETS.register_module()
@@ -59,10 +52,7 @@ class MiniS2S(SceneDataset):
 
 
 def make_mini_s2s(out, seed=0, images_per_class=64, force=False):
-    """Write the data set to ``out``, unless it is there already, whole and of the same making.
-
-    The folder appears at once, by a rename, so that a run cut short leaves nothing half-written behind. Several
-    processes may call this at the same time: one writes, the others wait.
+    """Write the data set to ``out`` unless it is there, as :func:`~rstoolbox.datasets.embedded.make_embedded` does.
 
     Args:
         out (str | Path): Folder to write: ``MS/<class>/*.tif``, ``RGB/<class>/*.jpg`` and ``dataset.json``.
@@ -74,31 +64,13 @@ def make_mini_s2s(out, seed=0, images_per_class=64, force=False):
         dict: The content of ``dataset.json``.
 
     Raises:
-        ValueError: If ``images_per_class`` is below 1, or ``out`` holds files that are no such data set, or one
-            of another seed or size and not ``force``.
+        ValueError: If ``images_per_class`` is below 1, or ``out`` holds files that are no such data set, or, without
+            ``force``, one of another seed or size or one that lacks images.
     """
     if images_per_class < 1:
         raise ValueError(f'mini_s2s needs at least one image per class, got images_per_class={images_per_class}.')
-    out = Path(out).expanduser().absolute()
-    wanted = dict(version=VERSION, seed=seed, images_per_class=images_per_class)
-    info = _read_info(out)
-    if not force and _fits(info, wanted):
-        return info
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(out.parent / f'.{out.name}.lock'):
-        info = _read_info(out)  # another process may have written it while this one waited
-        if not force and _fits(info, wanted):
-            return info
-        _refuse_foreign(out, wanted, force)
-        print_log(f'Making the embedded data set mini_s2s in {out} (seed {seed}, {images_per_class} images per class '
-                  'and modality), once.', 'current')
-        with tempfile.TemporaryDirectory(prefix=f'.{out.name}.', dir=out.parent) as staging:
-            info = _write_all(Path(staging, 'new'), wanted)
-            if out.exists():
-                # Moved aside rather than deleted first: the folder is missing for an instant only.
-                os.replace(out, Path(staging, 'old'))
-            os.replace(Path(staging, 'new'), out)
-    return info
+    wanted = dict(name='mini_s2s', version=VERSION, seed=seed, images_per_class=images_per_class)
+    return make_embedded(out, wanted, _write_all, lambda settings: (place for *_, place in _images(settings)), force)
 
 
 def draw_image(modality, class_name, index, seed=0):
@@ -122,23 +94,28 @@ def draw_image(modality, class_name, index, seed=0):
 
 
 def _write_all(root, wanted):
-    jobs = [(modality, name, index) for modality in MODALITIES for name in CLASSES
-            for index in range(wanted['images_per_class'])]
+    jobs = list(_images(wanted))
     digest = hashlib.md5()
-    for number, (modality, name, index) in enumerate(track(jobs, 'mini_s2s')):
-        folder = root / MODALITIES[modality][0] / name
-        folder.mkdir(parents=True, exist_ok=True)
+    for number, (modality, name, index, place) in enumerate(track(jobs, 'mini_s2s')):
+        path = root / place
+        path.parent.mkdir(parents=True, exist_ok=True)
         image = draw_image(modality, name, index, wanted['seed'])
-        path = folder / f'{name}_{index + 1:04d}.{"tif" if modality == "ms" else "jpg"}'
         if modality == 'ms':
             _write_geotiff(path, image, number)
         else:
             Image.fromarray(image).save(path, quality=92)
         digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
-    info = dict(name='mini_s2s', **wanted, classes=list(CLASSES), bands=list(BANDS), num_images=len(jobs),
-                regions=dict(MODALITIES.values()), md5=digest.hexdigest())
-    (root / 'dataset.json').write_text(json.dumps(info, indent=2) + '\n')
-    return info
+    return dict(classes=list(CLASSES), bands=list(BANDS), num_images=len(jobs), regions=dict(MODALITIES.values()),
+                md5=digest.hexdigest())
+
+
+def _images(settings):
+    """Yield modality, class, number in its class and place in the data set's folder of every image."""
+    for modality, (folder, _) in MODALITIES.items():
+        for name in CLASSES:
+            for index in range(settings['images_per_class']):
+                suffix = 'tif' if modality == 'ms' else 'jpg'
+                yield modality, name, index, f'{folder}/{name}/{name}_{index + 1:04d}.{suffix}'
 
 
 def _write_geotiff(path, image, number):
@@ -152,36 +129,3 @@ def _write_geotiff(path, image, number):
                        predictor=2) as file:
         file.write(image)
         file.descriptions = BANDS
-
-
-def _read_info(out):
-    """What dataset.json says, or None; it is written last, so a folder without it is not whole."""
-    try:
-        return json.loads((out / 'dataset.json').read_text())
-    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
-        return None
-
-
-def _fits(info, wanted):
-    return isinstance(info, dict) and all(info.get(key) == value for key, value in wanted.items())
-
-
-def _refuse_foreign(out, wanted, force):
-    """Never delete what this generator did not write, nor, unasked, a data set that was made with other settings."""
-    if not out.exists():
-        return
-    if not out.is_dir():
-        raise ValueError(f"'{out}' is a file; mini_s2s needs a folder to be written to.")
-    info = _read_info(out)
-    # The folder appears whole, so files without their dataset.json were not made here, whatever they are called.
-    ours = OUR_FILES if isinstance(info, dict) and info.get('name') == 'mini_s2s' else re.compile('(?!)')
-    files = (path.relative_to(out).as_posix() for path in sorted(out.rglob('*')) if not path.is_dir())
-    foreign = [name for name in files if not ours.fullmatch(name)]
-    if foreign:
-        raise ValueError(f"'{out}' holds what is no mini_s2s data set ({', '.join(foreign[:3])}), so it is not "
-                         'overwritten. Name another folder, or for real data use SceneDataset or S2S_EU.')
-    differing = [key for key in ('seed', 'images_per_class') if info is not None and info.get(key) != wanted[key]]
-    if differing and not force:
-        raise ValueError(f"'{out}' holds mini_s2s with {', '.join(f'{key} {info.get(key)}' for key in differing)}, but "
-                         f'{", ".join(f"{key} {wanted[key]}" for key in differing)} is asked for. Name another '
-                         'data_root, or replace it: tools/dataset_converters/make_mini_s2s.py --force.')

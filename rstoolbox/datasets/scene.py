@@ -4,7 +4,6 @@ import difflib
 import hashlib
 import json
 import os
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from mmengine.logging import MMLogger
 from mmpretrain.datasets import BaseDataset
 
 from rstoolbox.registry import DATASETS, TRANSFORMS
+from rstoolbox.structures import content_hash
 
 from .bands import band_indices, get_sensor
 from .multilabel import common_combinations, read_label_sets
@@ -80,6 +80,7 @@ class SceneDataset(BaseDataset):
         self.suffixes = tuple(suffix.lower() for suffix in suffixes or SUFFIXES)
         self.seed = int(seed)
         self._epoch = SharedInts([-1])
+        self.made_split = None  # a Split, where none was read from a file
         self._classes_are_folders = False
         self._pipeline_key = json.dumps(list(pipeline), sort_keys=True, default=repr)
         pipeline = [TRANSFORMS.build(step) if isinstance(step, dict) else step for step in pipeline]
@@ -112,11 +113,8 @@ class SceneDataset(BaseDataset):
         return ids_hash(self.sample_ids)
 
     def fingerprint(self):
-        """Return 16 hex digits that change with the samples, their files, labels, bands or the pipeline.
-
-        Of a file its size and first 4 KiB count, so that a large archive need not be read.
-        """
-        files = [_summary(Path(self.data_root, name)) for name in self.sample_ids]
+        """Return 16 hex digits that change with the samples, what their files hold, labels, bands or the pipeline."""
+        files = [content_hash(Path(self.data_root, name)) for name in self.sample_ids]
         content = json.dumps([self.split_hash, files, self._gt_labels.tolist(), self.metainfo['classes'], self.bands,
                               self.file_bands, self.sensor.name, self._pipeline_key])
         return hashlib.sha256(content.encode()).hexdigest()[:16]
@@ -189,7 +187,7 @@ class SceneDataset(BaseDataset):
         elif self.split == 'all':
             return names
         else:
-            split = make_split(names, strata, self.split_ratio, self.split_seed)
+            split = self.made_split = make_split(names, strata, self.split_ratio, self.split_seed)
         chosen = split.part(self.split)
         if not chosen:
             raise ValueError(f"Split '{self.split}' of {self.data_root} is empty (train, val, test: "
@@ -284,11 +282,6 @@ class SceneDataset(BaseDataset):
         unreadable = [suffix for suffix in suffixes or () if suffix.lower() not in SUFFIXES]
         if unreadable:
             raise ValueError(f"No reader for files ending in '{unreadable[0]}', expected {', '.join(SUFFIXES)}.")
-
-
-def _summary(path):
-    with open(path, 'rb') as file:
-        return os.path.getsize(path), zlib.crc32(file.read(4096))
 
 
 def _nearest(name, names):

@@ -200,17 +200,24 @@ def _build(dataset):
 
 def _class_agreement(student, teacher):
     """Return a function: student label -> (T,) bool, which teacher samples are of that class."""
-    ours, theirs = student.metainfo['classes'], teacher.metainfo['classes']
-    if ours != theirs:
-        lines = [f'only the {side} has {", ".join(names)}' for side, names in (
-            ('student', sorted(set(ours) - set(theirs))), ('teacher', sorted(set(theirs) - set(ours)))) if names]
-        raise ValueError('Student and teacher must have the same classes in the same order: '
-                         + ('; '.join(lines) or f'the order differs ({", ".join(ours)} against {", ".join(theirs)})')
-                         + '. Give both the same classes=, and class_map= where folders are called otherwise.')
+    theirs = teacher.metainfo['classes']
+    check_same_classes(student=student.metainfo['classes'], teacher=theirs)
     labels = teacher.gt_labels
     if labels.ndim == 1:
         labels = np.eye(len(theirs), dtype=np.int64)[labels]
     return lambda key: labels[:, _label_numbers(key)].any(axis=1)
+
+
+def check_same_classes(**sides):
+    """Raise ValueError with the classes that only one of two sides has, given by name, or that stand elsewhere."""
+    (first, ours), (second, theirs) = sides.items()
+    if tuple(ours) == tuple(theirs):
+        return
+    lines = [f'only the {side} has {", ".join(names)}' for side, names in (
+        (first, sorted(set(ours) - set(theirs))), (second, sorted(set(theirs) - set(ours)))) if names]
+    raise ValueError(f'{first.capitalize()} and {second} must have the same classes in the same order: '
+                     + ('; '.join(lines) or f'the order differs ({", ".join(ours)} against {", ".join(theirs)})')
+                     + '. Give both the same classes=, and class_map= where folders are called otherwise.')
 
 
 def _label_numbers(key):

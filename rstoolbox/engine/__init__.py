@@ -1,6 +1,6 @@
 """Running: configs, stages, hooks, tests and reports of an experiment."""
 
-from . import cpu_amp  # noqa: F401, registers its optimizer wrapper
+from . import cpu_amp, measured  # noqa: F401, register an optimizer wrapper and the references to data
 from .config import ConfigError, load_config, resolve, runner_config
 from .experiment import Experiment, train
 from .hooks import (

@@ -15,25 +15,17 @@ from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.logging import print_log
-from mmengine.registry import Registry
 from mmengine.runner import Runner
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from rstoolbox import registry as registries
+from .config_checks import ConfigError, arguments_of, check_types, find_type
 
-# Taken out of the dict by mmengine before the constructor sees it.
-BUILDER_KEYS = ('type', '_scope_', '_delete_', 'convert_to_iter_based', 'constructor', 'paramwise_cfg', 'priority',
-                'requires_grad', 'override', 'name')
 REFERENCE = re.compile(r'^\$\{([\w.]+)\}$')
 # What mmengine's Runner reads although no shipped base has to spell it out, and what an experiment reads beside it.
 RUNNER_KEYS = {*inspect.signature(Runner.__init__).parameters, 'auto_scale_lr', 'compile', 'custom_imports',
                'find_unused_parameters', 'model_wrapper_cfg', 'sync_bn'} - {'self'}
 EXPERIMENT_KEYS = ('artifacts', 'row', 'rows', 'stage_root', 'stages')
-
-
-class ConfigError(ValueError):
-    """A config or an override that cannot be used; the text says where and what would fit."""
 
 
 def load_config(path, options=None):
@@ -97,7 +89,7 @@ def set_option(cfg, path, value, follow_last=False):
     for place, key in enumerate(keys):
         child = _child(node, key, path, done) if place < len(parents) else _leaf(node, last)
         reference = REFERENCE.match(child) if isinstance(child, str) else None
-        # What is set in artifacts is lost when its stage ends: there the reference itself gives way.
+        # The result of a stage has other uses, in later stages too: there the reference itself gives way.
         lasting = reference and not reference.group(1).startswith('artifacts.')
         if reference and (place < len(parents) or (follow_last and parents and lasting)):
             target = '.'.join([reference.group(1), *keys[place + 1:]])
@@ -165,25 +157,6 @@ def runner_config(cfg, settings=None, **values):
     return run
 
 
-def check_types(cfg):
-    """Check each ``dict(type=...)`` of a resolved config against the constructor it names, before anything is built.
-
-    Raises:
-        ConfigError: A key that the constructor does not take, with the nearest argument.
-    """
-    for path, node in _typed_nodes(cfg._cfg_dict if isinstance(cfg, Config) else cfg, ''):
-        target = _find_type(node['type'])
-        accepted = _arguments(target) if target is not None else None
-        if accepted is None:
-            continue
-        for key in node:
-            if key not in accepted and key not in BUILDER_KEYS:
-                near = difflib.get_close_matches(key, accepted, n=1, cutoff=0.5)
-                raise ConfigError(
-                    f"{node['type']} takes no argument '{key}' (at {path or 'the top'}.{key}). "
-                    + (f"Did you mean '{near[0]}'?" if near else f'It takes: {", ".join(sorted(accepted))}.'))
-
-
 def _check_additions(cfg):
     """Raise ConfigError for a key that the file adds to those of its bases and that nothing reads: a typing error."""
     # The text of a config is that of its files, each below a line with its path, bases first.
@@ -229,7 +202,7 @@ def _index(node, key, path, done):
 
 
 def _raise_unknown(path, node, key, done):
-    known = [*node, *(_arguments(_find_type(node['type'])) or ())] if 'type' in node else list(node)
+    known = [*node, *(arguments_of(find_type(node['type'])) or ())] if 'type' in node else list(node)
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
     hint = (f"Did you mean '{'.'.join([*done, near[0]])}'?" if near
             else f'There are: {", ".join(sorted(map(str, node)))}.')
@@ -238,48 +211,8 @@ def _raise_unknown(path, node, key, done):
 
 
 def _is_argument(node, key):
-    accepted = _arguments(_find_type(node['type'])) if 'type' in node else ()
+    accepted = arguments_of(find_type(node['type'])) if 'type' in node else ()
     return accepted is not None and key in accepted
-
-
-def _find_type(name):
-    """The class behind a ``type``, looked up in every registry; None where no registry knows it."""
-    if not isinstance(name, str):
-        return name
-    for registry in vars(registries).values():
-        if isinstance(registry, Registry) and name in registry:
-            return Registry.get(registry, name)
-    return None
-
-
-def _arguments(target):
-    """The argument names of a constructor, parents' included where it passes ``**kwargs`` on; None if any name goes."""
-    names = set()
-    for cls in inspect.getmro(target) if inspect.isclass(target) else [target]:
-        function = cls.__dict__.get('__init__') if inspect.isclass(cls) else cls
-        if function is None:
-            continue
-        try:
-            parameters = inspect.signature(function).parameters.values()
-        except (TypeError, ValueError):
-            return None
-        names.update(p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY))
-        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
-            return names - {'self'}
-    return None
-
-
-def _typed_nodes(node, path):
-    if isinstance(node, dict):
-        if 'type' in node:
-            yield path, node
-        items = node.items()
-    elif isinstance(node, (list, tuple)):
-        items = enumerate(node)
-    else:
-        return
-    for key, value in items:
-        yield from _typed_nodes(value, f'{path}.{key}' if path else str(key))
 
 
 def _paths(cfg):

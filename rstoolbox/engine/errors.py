@@ -57,6 +57,9 @@ class OptionAction(DictAction):
                 super().__call__(parser, argparse.Namespace(), [text], option_string)
             except AssertionError as error:
                 parser.error(f"argument {option_string}: '{text}': {error}")
+            except RecursionError:  # mmengine's reading of commas inside dict(...)
+                parser.error(f"argument {option_string}: '{text}' cannot be read; write lists as [a,b], and a dict key "
+                             'by key: matching.start=4 matching.interval=2')
         super().__call__(parser, namespace, values, option_string)
 
 
@@ -64,6 +67,13 @@ def seed_number(text):
     """Type of a ``--seed`` for argparse: what NumPy takes, a whole number from 0 to 2**32 - 1."""
     if not text.isdecimal() or int(text) >= 2**32:
         raise argparse.ArgumentTypeError(f"'{text}' is no whole number from 0 to {2**32 - 1}")
+    return int(text)
+
+
+def count(text):
+    """Type of an option for argparse that says how many of something there are, at least one."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is no whole number from 1 on")
     return int(text)
 
 

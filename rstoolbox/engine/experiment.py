@@ -1,12 +1,16 @@
 """An experiment from raw folders to a tested student: stages, the rows that are compared, one test at the end."""
 
 import copy
+import gc
 from pathlib import Path
 
 from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 
-from .config import runner_config
+from rstoolbox.structures import content_hash, write_json
+
+from .config import resolve, runner_config
+from .preflight import PENDING, located
 from .report import write_report
 from .runner import Runner, starting_point
 from .stages import TrainStage, build_stage
@@ -37,6 +41,8 @@ class Experiment:
         self.cfg.merge_from_dict(dict(values, load_from=None))
         self.root = cfg.get('stage_root') or self.work_dir / 'stages'
         self.stages, self.rows, self.upstream = {}, {}, {}
+        self.given = {name: str(path) for name, path in (resolve(cfg).get('artifacts') or {}).items()
+                      if path is not None}
 
     def run(self):
         """Run everything.
@@ -44,19 +50,36 @@ class Experiment:
         Returns:
             dict[str, dict[str, float]]: For each row accuracy, precision, recall and F1 on the test split, in percent.
         """
+        self.check()
+        self._record()
         self.prepare()
-        rows = [*(self.cfg.get('rows') or {}), self.cfg.get('row', 'student')]
-        for number, name in enumerate(rows, 1):
-            print_log(f'Student {number} of {len(rows)}: {name}', logger='current')
-            self._add_row(name).ensure(self.resume)
+        self._record()  # with the results of the stages
+        names = self._row_names()
+        for number, name in enumerate(names, 1):
+            print_log(f'Student {number} of {len(names)}: {name}', logger='current')
+            self.rows[name] = self._row(name, self.cfg)
+            self.rows[name].ensure(self.resume)
         return self._report()
 
+    def check(self):
+        """Find, before hours of training, whatever would end the experiment later.
+
+        Raises:
+            ConfigError: With stage or row and the key of the config.
+        """
+        gc.freeze()  # mmengine collects garbage for each data set, and need not look through all the modules each time
+        try:
+            self._check(copy.deepcopy(self.cfg))
+        finally:
+            gc.unfreeze()
+
     def prepare(self):
-        """Run the stages alone; ``cfg.artifacts`` then names their results."""
+        """Run the stages alone; ``cfg.artifacts`` then names their results. One that is given is taken as it is."""
         names = list(self.cfg.get('stages') or {})
         for number, name in enumerate(names, 1):
             print_log(f'Stage {number} of {len(names)}: {name}', logger='current')
-            self._add_stage(name).ensure(self.resume)
+            if not self._is_given(name):
+                self._add_stage(name).ensure(self.resume)
 
     def open(self):
         """Open what a finished run left, without running anything: its ``stages``, and its main run in ``rows``.
@@ -65,8 +88,18 @@ class Experiment:
             FileNotFoundError: If something was not run to its end with the same settings.
         """
         for name in self.cfg.get('stages') or {}:
-            self._check_finished(self._add_stage(name))
-        self._check_finished(self._add_row(self.cfg.get('row', 'student')))
+            if not self._is_given(name):
+                self._check_finished(self._add_stage(name))
+        name = self._row_names()[-1]
+        self.rows[name] = self._row(name, self.cfg)
+        self._check_finished(self.rows[name])
+
+    def _is_given(self, name):
+        if name not in self.given:
+            return False
+        print_log(f'[{name}] skipped, its result is given: {self.given[name]}', logger='current')
+        self.upstream[self.given[name]] = content_hash(self.given[name])
+        return True
 
     def _add_stage(self, name):
         stage = self.stages[name] = build_stage(name, self.cfg, root=self.root, upstream=self.upstream)
@@ -74,20 +107,43 @@ class Experiment:
         self.upstream[str(stage.artifact)] = stage.fingerprint
         return stage
 
-    def _add_row(self, name):
-        main = name == self.cfg.get('row', 'student')
-        self.rows[name] = TrainStage(
-            settings={} if main else dict(self.cfg.rows[name]), name=name, cfg=self.cfg, root=None,
-            upstream=self.upstream, folder=self.work_dir if main else self.work_dir / name,
-            load_from=self.load_from if main else None, resume_from=self.resume_from if main else None)
-        return self.rows[name]
-
     def _check_finished(self, stage):
         if not stage.finished:
             raise FileNotFoundError(
                 f"'{stage.name}' of {self.cfg.filename} was not run to its end with these settings: there is no result "
                 f'of them in {stage.folder}. Run first, with the same --cfg-options: python tools/train.py '
                 f'{self.cfg.filename} --work-dir {self.work_dir}')
+
+    def _check(self, cfg):
+        pending = {name: PENDING.format(name) for name in cfg.get('stages') or {} if name not in self.given}
+        cfg.merge_from_dict(dict(artifacts=pending))
+        for name in cfg.get('stages') or {}:
+            with located(f'artifacts.{name}' if name in self.given else f"stage '{name}'"):
+                stage = build_stage(name, cfg, root=self.root, upstream={})
+                if name in self.given:
+                    stage.check_given(self.given[name])
+                else:
+                    stage.check()
+        for name in self._row_names():
+            with located(f"row '{name}'"):
+                self._row(name, cfg).check()
+
+    def _record(self):
+        """Write what is run, references resolved; each run's own folder says more of it."""
+        if is_main_process():
+            resolved = resolve(self.cfg).to_dict()
+            keys = ('row', 'randomness', 'stage_seed', 'artifacts', 'stages', 'rows')
+            write_json({key: resolved.get(key) for key in keys}, self.work_dir / 'resolved_experiment.json')
+
+    def _row_names(self):
+        return [*(self.cfg.get('rows') or {}), self.cfg.get('row', 'student')]
+
+    def _row(self, name, cfg):
+        main = name == self._row_names()[-1]
+        return TrainStage(
+            settings={} if main else dict(cfg.rows[name]), name=name, cfg=cfg, root=None, upstream=self.upstream,
+            folder=self.work_dir if main else self.work_dir / name, load_from=self.load_from if main else None,
+            resume_from=self.resume_from if main else None)
 
     def _report(self):
         tested = {name: stage for name, stage in self.stages.items()

@@ -11,14 +11,14 @@ from rich.progress import Progress
 from torch.utils.data import DataLoader
 
 from rstoolbox.datasets.seeding import seeded
-from rstoolbox.models.checkpoint import CheckpointError, load_state, weights_of
-from rstoolbox.models.loading import load_classifier
+from rstoolbox.models.loading import load_classifier, load_matcher
 from rstoolbox.models.sembridge.gallery import Gallery, hash_of_weights
 from rstoolbox.models.sembridge.shortlist import shortlist_by_similarity
 from rstoolbox.registry import DATASETS, MODELS, STAGES
 from rstoolbox.structures import MatchTable
 
 from .config import ConfigError
+from .preflight import build_quietly, check_sample, located
 from .stages import Stage
 
 READINGS = 8  # of a sample; even a flip of every second image then hardly ever stays unseen
@@ -45,9 +45,23 @@ class GalleryStage(Stage):
         super().__init__(**kwargs)
         _check_repeatable(self.dataset, f'stages.{self.name}.dataset')
 
+    is_folder = True
+
     @property
     def artifact(self):
         return self.folder / 'outputs'
+
+    def check(self):
+        with located('model'):
+            model = build_quietly(MODELS, self._model_config())
+        with located('dataset'):
+            check_sample(model.data_preprocessor, self.dataset)
+
+    def check_given(self, path):
+        super().check_given(path)
+        if list(Gallery.open(path).ids) != self.dataset.sample_ids:
+            raise ValueError(f"the gallery '{path}' holds other samples than the data set of the stage {self.name} "
+                             f'({self.dataset.data_root}). Build it from the same split.')
 
     def settings_for_fingerprint(self):
         return dict(model=self.model, checkpoint=self.checkpoint, data=self.dataset.fingerprint())
@@ -56,9 +70,7 @@ class GalleryStage(Stage):
         if not is_main_process():
             return
         classes = self.dataset.metainfo['classes']
-        config = copy.deepcopy(self.model)
-        config['head']['num_classes'] = len(classes)  # a gallery may be of some of the teacher's classes
-        model = MODELS.build(config)
+        model = MODELS.build(self._model_config())
         load_classifier(model, self.checkpoint, 'teacher', classes=classes)
         key = f'{hash_of_weights(model.state_dict())}-{self.dataset.fingerprint()}'
         with Progress(transient=True) as bar:
@@ -66,6 +78,11 @@ class GalleryStage(Stage):
             Gallery.build(self.artifact, model.to(get_device()), _loader(self.dataset, self.batch_size), key=key,
                           ids=self.dataset.sample_ids, labels=self.dataset.gt_labels,
                           progress=lambda done, _: bar.update(task, completed=done))
+
+    def _model_config(self):
+        config = copy.deepcopy(self.model)
+        config['head']['num_classes'] = len(self.dataset.metainfo['classes'])  # maybe some of the teacher's classes
+        return config
 
 
 @STAGES.register_module()
@@ -90,8 +107,9 @@ class MatchStage(Stage):
         self.model, self.checkpoint, self.batch_size = model, checkpoint, batch_size
         self.shortlist = shortlist
         # Together, because the pair names what keeps them from being matched: other classes, or one without a teacher.
-        pair = DATASETS.build(dict(type='UnpairedSceneDataset', student=student, teacher=teacher, read_teacher=False))
-        self.datasets = dict(teacher=pair.teacher, student=pair.student)
+        self.pair = DATASETS.build(
+            dict(type='UnpairedSceneDataset', student=student, teacher=teacher, read_teacher=False))
+        self.datasets = dict(teacher=self.pair.teacher, student=self.pair.student)
         super().__init__(**kwargs)
         for side, dataset in self.datasets.items():
             _check_repeatable(dataset, f'stages.{self.name}.{side}')
@@ -99,6 +117,17 @@ class MatchStage(Stage):
     @property
     def artifact(self):
         return self.folder / 'match.json'
+
+    def check(self):
+        with located('model'):
+            preprocessor = build_quietly(MODELS, self.model).data_preprocessor
+        for side, views in (('teacher', preprocessor.ms), ('student', preprocessor.rgb)):
+            with located(side):
+                check_sample(views, self.datasets[side])
+
+    def check_given(self, path):
+        super().check_given(path)
+        self.pair.set_match_table(path)
 
     def settings_for_fingerprint(self):
         return dict(model=self.model, checkpoint=self.checkpoint, shortlist=self.shortlist,
@@ -130,21 +159,6 @@ def _check_repeatable(dataset, key):
             raise ConfigError(f"{key}: the pipeline is random, '{dataset.sample_ids[row]}' comes out differently each "
                               'time. What is computed from it is kept for the whole training, so it needs a pipeline '
                               'without randomness, as ${plain_pipeline} of the shipped data sets is.')
-
-
-def load_matcher(model, path):
-    """Load a matcher's checkpoint and return the weights in it."""
-    saved, own = weights_of(load_state(path)), model.state_dict()
-    wrong = [f'{len(names)} {text} (first: {min(names)})' for text, names in (
-        ('missing', own.keys() - saved.keys()), ('that the config has not', saved.keys() - own.keys()),
-        ('of another shape', {name for name in own.keys() & saved.keys() if saved[name].shape != own[name].shape}),
-    ) if names]
-    if wrong:
-        raise CheckpointError(f"'{path}' is not a checkpoint of the config's matcher ({type(model).__name__}): weights "
-                              f'{", ".join(wrong)}. Give the checkpoint that the stage matcher left, or a matcher of '
-                              'the same networks')
-    model.load_state_dict(saved)
-    return saved
 
 
 @torch.no_grad()

@@ -14,7 +14,7 @@ from rstoolbox.registry import DATASETS, MODELS
 from rstoolbox.structures import MatchTable, write_json
 from rstoolbox.visualization import MatchedPair, plot_confusion_matrix, plot_curves, plot_matched_pairs, plot_tsne
 
-from .testing import METRICS, student_config
+from .testing import student_config
 
 TITLES = dict(accuracy='Accuracy', precision='Precision', recall='Recall', f1='F1')
 
@@ -27,8 +27,9 @@ def write_report(experiment, results):
         results (dict[str, dict]): For each row its ``metrics`` and ``report``.
     """
     work_dir = Path(experiment.work_dir)
-    write_json({name: result['metrics'] for name, result in results.items()}, work_dir / 'summary.json')
-    table = markdown_table(results)
+    summary = {name: result['metrics'] for name, result in results.items()}
+    write_json(summary, work_dir / 'summary.json')
+    table = markdown_table(summary)
     (work_dir / 'summary.md').write_text(table)
     print_log(f'Test split, percent (macro averages):\n\n{table}', logger='current')
     pictures = work_dir / 'pictures'
@@ -40,23 +41,36 @@ def write_report(experiment, results):
             continue
         plot_confusion_matrix(report['confusion_matrix'], report['classes'], pictures / f'confusion_{name}.png',
                               title=f'{name}, test split')
-    plot_curves({name: sorted(stage.folder.glob('*/vis_data/scalars.json')) for name, stage in experiment.rows.items()},
-                pictures / 'curves.png', title='Students')
     main = experiment.rows[list(experiment.rows)[-1]]
-    dataset = DATASETS.build(main.config().train_dataloader.dataset)
+    config = main.config()
+    measure = config.default_hooks.checkpoint.get('save_best')
+    if isinstance(measure, str) and measure != 'auto':
+        plot_curves({name: sorted(stage.folder.glob('*/vis_data/scalars.json'))
+                     for name, stage in experiment.rows.items()},
+                    pictures / 'curves.png', val_key=measure, title='Students')
+    else:
+        print_log('No curves: save_best of the checkpoint hook names no measure of the validation', logger='current')
+    dataset = DATASETS.build(config.train_dataloader.dataset)
     if getattr(dataset, 'match_table', None) is not None and dataset.student.gt_labels.ndim == 1:
         _plot_pairs(main, dataset, pictures / 'matched_pairs.png')
-        if 'gallery' in experiment.stages and 'none' in experiment.rows and dataset.teacher.gt_labels.ndim == 1:
+        galleries = 'gallery' in (experiment.cfg.get('artifacts') or {})
+        if galleries and 'none' in experiment.rows and dataset.teacher.gt_labels.ndim == 1:
             _plot_embeddings(experiment, main, dataset, pictures / 'tsne.png')
     print_log(f'Pictures are in {pictures}', logger='current')
 
 
-def markdown_table(results):
-    """The rows' metrics as a Markdown table."""
-    lines = ['| Row | ' + ' | '.join(TITLES[key] for key in METRICS) + ' |', '|---|' + '---:|' * len(METRICS)]
-    lines += [f'| {name} | ' + ' | '.join(f'{result["metrics"][key]:.2f}' for key in METRICS) + ' |'
-              for name, result in results.items()]
+def markdown_table(summary):
+    """The metrics of each row as a Markdown table, with a column for each metric that any row has."""
+    found = list(dict.fromkeys(key for metrics in summary.values() for key in metrics))
+    keys = [*(key for key in TITLES if key in found), *(key for key in found if key not in TITLES)]
+    lines = ['| ' + ' | '.join(['Row', *(TITLES.get(key, key) for key in keys)]) + ' |', '|---|' + '---:|' * len(keys)]
+    for name, metrics in summary.items():
+        lines.append('| ' + ' | '.join([name, *(_cell(metrics.get(key)) for key in keys)]) + ' |')
     return '\n'.join(lines) + '\n'
+
+
+def _cell(value):
+    return f'{value:.2f}' if isinstance(value, (int, float)) else ''
 
 
 def _plot_pairs(stage, dataset, out):
@@ -89,22 +103,23 @@ def _image(dataset, row):
 
 def _plot_embeddings(experiment, main, dataset, out):
     """Test images as the student without transfer and the distilled one see them, among the teacher's samples."""
-    gallery = Gallery.open(experiment.stages['gallery'].artifact)
-    (before, labels), (after, _) = (_outputs(stage) for stage in (experiment.rows['none'], main))
+    gallery = Gallery.open(experiment.cfg.artifacts.gallery)
+    classes = list(dataset.metainfo['classes'])  # the gallery's, too
+    (before, labels), (after, _) = (_outputs(stage, classes) for stage in (experiment.rows['none'], main))
     # Embeddings are in one space only where they are of one width; what classes they stand for can always be compared.
     same = before['embedding'].shape[1] == after['embedding'].shape[1] == gallery['embedding'].shape[1]
     kind = 'embedding' if same else 'logits'
     plot_tsne({'before: without transfer': (before[kind], gallery[kind]),
                f'after: {main.name}': (after[kind], gallery[kind])},
-              labels, gallery.labels, dataset.metainfo['classes'], out)
+              labels, gallery.labels, classes, out)
 
 
 @torch.no_grad()
-def _outputs(stage):
-    """Embedding and logits of the test images, with their labels."""
+def _outputs(stage, classes):
+    """Embedding and logits of the test images with their labels, all in this order of the classes."""
     config = student_config(stage.config())
     model = MODELS.build(config.model)
-    load_classifier(model, stage.artifact, 'student')
+    load_classifier(model, stage.artifact, 'student', classes=classes)
     model.eval()
     data = DATASETS.build(config.test_dataloader.dataset)
     outputs = dict(embedding=[], logits=[])
@@ -112,4 +127,5 @@ def _outputs(stage):
         features = model.extract_feat(model.data_preprocessor(batch, False)['inputs'])
         outputs['embedding'].append(features[-1].flatten(1).cpu())
         outputs['logits'].append(model.head(features).cpu())
-    return {name: torch.cat(values).numpy() for name, values in outputs.items()}, data.gt_labels
+    labels = np.array([classes.index(name) for name in data.metainfo['classes']])[data.gt_labels]
+    return {name: torch.cat(values).numpy() for name, values in outputs.items()}, labels

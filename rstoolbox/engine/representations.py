@@ -10,12 +10,11 @@ from scipy.special import softmax
 from torch.utils.data import DataLoader
 
 from rstoolbox.datasets import UnpairedSceneDataset
-from rstoolbox.models.loading import load_classifier
+from rstoolbox.models.loading import load_classifier, load_matcher
 from rstoolbox.models.sembridge.gallery import Gallery
 from rstoolbox.registry import DATASETS, MODELS
 
 from .config import ConfigError, resolve
-from .matching_stages import load_matcher
 from .testing import student_config
 
 

@@ -25,7 +25,8 @@ class Runner(mmengine.runner.Runner):
     """A :class:`mmengine.runner.Runner` that survives being killed or a full disk at any moment.
 
     Each checkpoint is written under another name and renamed once it is whole. On resuming, the newest checkpoint
-    that can be read is taken. ``environment.json`` in the work dir records versions, git state and split hashes.
+    that can be read is taken. ``environment.json`` in the work dir records versions, git state and split hashes, and
+    ``splits/`` holds the splits that were made on the fly.
     """
 
     def train(self):
@@ -104,6 +105,8 @@ class Runner(mmengine.runner.Runner):
                       environment={key: str(value) for key, value in collect_env().items()},
                       splits={name: split_hashes(dataset) for name, dataset in datasets.items()})
         write_json(record, Path(self.work_dir) / 'environment.json')
+        for dataset in datasets.values():
+            save_made_splits(dataset, Path(self.work_dir) / 'splits')
         (Path(self.work_dir) / 'resolved_config.py').write_text(self.cfg.pretty_text)
 
 
@@ -134,6 +137,15 @@ def split_hashes(dataset):
         sides = dict(student=dataset.student, teacher=dataset.teacher)
         return {side: split_hashes(part) for side, part in sides.items() if part is not None}
     return getattr(dataset, 'split_hash', None)
+
+
+def save_made_splits(dataset, folder):
+    """Save the splits that were made on the fly, as files that ``split_file`` takes; named by what they are of."""
+    for part in (getattr(dataset, 'student', None), getattr(dataset, 'teacher', None), dataset):
+        split = getattr(part, 'made_split', None)
+        if split is not None:
+            name = Path(part.data_root, part.img_prefix).resolve().name
+            split.save(folder / f'{name}-{split.hash[:8]}.json')
 
 
 def git_state():

@@ -1,29 +1,28 @@
 """Stages of an experiment: what must be trained or computed before what, each done once and reused."""
 
-import hashlib
 import json
 import logging
 import time
 from abc import ABC, abstractmethod
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 
-from filelock import FileLock
-from mmengine.config import Config
-from mmengine.dist import barrier, is_main_process
+from mmengine.dist import barrier, get_world_size, is_main_process
 from mmengine.logging import print_log
 
-from rstoolbox.registry import DATASETS, STAGES
-from rstoolbox.structures import write_json
+from rstoolbox.models.classifier import SceneClassifier
+from rstoolbox.models.loading import load_classifier, load_matcher
+from rstoolbox.registry import DATASETS, MODELS, STAGES
+from rstoolbox.structures import content_hash, locked, write_json
 
 from .config import resolve, runner_config
+from .fingerprints import data_fingerprint, fingerprint_of
+from .preflight import build_quietly, check_run, run_datasets
 from .runner import Runner, starting_point
 
-# They change how fast a run goes, what it prints or where its data lie, not what comes out.
-COSMETIC = {'num_workers', 'persistent_workers', 'pin_memory', 'prefetch_factor', 'logger', 'timer', 'filename',
-            'data_root', 'split_file'}
 RUN_KEYS = ('model', 'train_dataloader', 'train_cfg', 'val_dataloader', 'val_cfg', 'val_evaluator', 'optim_wrapper',
-            'param_scheduler', 'default_hooks', 'custom_hooks', 'randomness')
+            'param_scheduler', 'default_hooks', 'custom_hooks', 'randomness', 'auto_scale_lr', 'sync_bn')
 
 
 class Stage(ABC):
@@ -39,11 +38,22 @@ class Stage(ABC):
     """
 
     leftovers = ()  # patterns of files
+    is_folder = False  # what the artifact is
 
     def __init__(self, name, cfg, root, upstream, folder=None):
-        self.name, self.cfg, self.upstream = name, cfg, upstream
-        self.fingerprint = self._fingerprint()
-        self.folder = Path(folder) if folder else Path(root) / f'{name}-{self.fingerprint[:8]}'
+        self.name, self.cfg, self.upstream, self._root = name, cfg, upstream, root
+        if folder:
+            self.folder = Path(folder)
+
+    @cached_property
+    def fingerprint(self):
+        """str: 16 hex digits that change with whatever the result depends on."""
+        return fingerprint_of(self.settings_for_fingerprint(), self.upstream)
+
+    @cached_property
+    def folder(self):
+        """Path: Where the stage works."""
+        return Path(self._root) / f'{self.name}-{self.fingerprint[:8]}'
 
     @property
     @abstractmethod
@@ -57,6 +67,26 @@ class Stage(ABC):
     @abstractmethod
     def run(self, resume):
         """Do the work; leaves :attr:`artifact` behind."""
+
+    def check(self):  # noqa: B027, a stage may have nothing to check
+        """Raise what would end :meth:`run`, as far as that can be known before the stages before it have run.
+
+        Their results are :data:`~rstoolbox.engine.preflight.PENDING` in the config then.
+        """
+
+    def check_given(self, path):
+        """Raise unless ``path`` can take the place of the artifact; the stage itself is skipped then."""
+        path, kind = Path(path), 'folder' if self.is_folder else 'file'
+        if not (path.is_dir() if self.is_folder else path.is_file()):
+            raise FileNotFoundError(f"'{path}' is not a {kind}." if path.exists() else f"There is no {kind} '{path}'.")
+
+    def record(self):
+        """What :meth:`advice` may want to know of this run later; goes into ``stage.json``."""
+        return {}
+
+    def advice(self, state):
+        """A sentence on why a run that left ``state`` cannot be resumed with the settings of now, or nothing."""
+        return ''
 
     def clear(self):
         """Remove what an unfinished run left in the folder."""
@@ -85,7 +115,7 @@ class Stage(ABC):
         Returns:
             Path: The artifact.
         """
-        with self._locked():
+        with self.locked():
             return self._ensure(resume)
 
     def _ensure(self, resume):
@@ -97,7 +127,7 @@ class Stage(ABC):
         same = state.get('fingerprint') == self.fingerprint
         if state and not same and resume:
             raise ValueError(f'{self.folder} holds a run of {self.name} with other settings, so it cannot be resumed. '
-                             'Run without --resume to start anew, or choose another --work-dir.')
+                             f'{self.advice(state)}Run without --resume to start anew, or choose another --work-dir.')
         if state and same and not resume:
             print_log(f'[{self.name}] starts anew; --resume would go on with the unfinished run in {self.folder}',
                       logger='current')
@@ -109,22 +139,22 @@ class Stage(ABC):
                 self.clear()
             elif not (same and resume):
                 self.set_aside()
-            write_json(dict(fingerprint=self.fingerprint, finished=False), self._state_file)
+            write_json(dict(self.record(), fingerprint=self.fingerprint, finished=False), self._state_file)
         barrier()
         self.run(resume and same)
         if is_main_process():
-            write_json(dict(fingerprint=self.fingerprint, finished=True, artifact=str(self.artifact),
+            write_json(dict(self.record(), fingerprint=self.fingerprint, finished=True, artifact=str(self.artifact),
                             seconds=round(time.time() - begin, 1)), self._state_file)
         barrier()
         print_log(f'[{self.name}] finished in {time.time() - begin:.0f} s: {self.artifact}', logger='current')
         return self.artifact
 
     @contextmanager
-    def _locked(self):
-        """Keep other runs that share the stage out while it runs; they then find its result."""
+    def locked(self):
+        """Keep other runs that share the stage out while it runs or is tested; they then find its result."""
         if is_main_process():
             self.folder.mkdir(parents=True, exist_ok=True)
-            with FileLock(self.folder / '.lock'):
+            with locked(self.folder / '.lock'):
                 barrier()
                 yield
         else:
@@ -148,10 +178,6 @@ class Stage(ABC):
     def _state_file(self):
         return self.folder / 'stage.json'
 
-    def _fingerprint(self):
-        text = json.dumps(canonical(self.settings_for_fingerprint(), self.upstream), sort_keys=True, default=str)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
-
 
 @STAGES.register_module()
 class TrainStage(Stage):
@@ -165,8 +191,8 @@ class TrainStage(Stage):
         **kwargs: See :class:`Stage`.
     """
 
-    leftovers = ('epoch_*.pth*', 'best_*.pth*', 'matches/epoch_*.json', 'test.json', '*/vis_data/scalars.json',
-                 'resolved_config.py', 'environment.json')
+    leftovers = ('epoch_*.pth*', 'best_*.pth*', 'matches/epoch_*.json', 'test.json', 'cost.json',
+                 '*/vis_data/scalars.json', 'resolved_config.py', 'environment.json', 'splits/*.json')
 
     def __init__(self, settings=None, publish='best_student.pth', load_from=None, resume_from=None, **kwargs):
         self.settings, self.publish = dict(settings or {}), publish
@@ -194,14 +220,36 @@ class TrainStage(Stage):
         """The resolved config of this run; ``values`` are keys of the runner such as ``work_dir``."""
         return runner_config(self.cfg, self.settings, **values)
 
+    def check(self):
+        check_run(self.config())
+
+    def record(self):
+        return dict(max_epochs=(self.config().get('train_cfg') or {}).get('max_epochs'))
+
+    def advice(self, state):
+        before, now = state.get('max_epochs'), self.record()['max_epochs']
+        if None in (before, now) or before >= now:
+            return ''
+        return (f'It was made for {before} epochs, and {now} are asked for: its learning rate has followed a schedule '
+                f'that ends there, so going on would give neither a run of {now} epochs nor a sound one. To train on '
+                f'from its weights with a schedule of their own, use load_from={self.artifact} and another work dir. ')
+
+    def check_given(self, path):
+        super().check_given(path)
+        model = self.config().model
+        model = build_quietly(MODELS, model.get('student', model))
+        if isinstance(model, SceneClassifier):
+            load_classifier(model, path, self.name)
+        else:
+            load_matcher(model, path)
+
     def settings_for_fingerprint(self):
         config = self.config()
-        loaders = [config.get(f'{part}_dataloader') for part in ('train', 'val')]
-        data = [data_fingerprint(DATASETS.build(loader.dataset)) for loader in loaders if loader]
-        start = {}
-        if self.load_from:
-            start['load_from'] = hashlib.sha256(Path(self.load_from).read_bytes()).hexdigest()
-        return dict({key: config.get(key) for key in RUN_KEYS}, data=data, **start)
+        data = {key: data_fingerprint(DATASETS.build(dataset)) for key, dataset in run_datasets(config)
+                if not key.startswith('test_')}
+        start = {'load_from': content_hash(self.load_from)} if self.load_from else {}
+        # The batch size is that of one process.
+        return dict({key: config.get(key) for key in RUN_KEYS}, data=data, processes=get_world_size(), **start)
 
     def _leftovers(self):
         # What lies beside a checkpoint that is named belongs to it: its match, the best epoch so far.
@@ -237,23 +285,3 @@ def build_stage(name, cfg, **kwargs):
     if stage['type'] != 'TrainStage':  # a train stage applies its settings before it resolves
         stage = resolve(cfg).stages[name].to_dict()
     return STAGES.build(dict(stage, name=name, cfg=cfg, **kwargs))
-
-
-def data_fingerprint(dataset):
-    """The data set's own fingerprint; of a foreign data set, which has none, its length and classes."""
-    if hasattr(dataset, 'fingerprint'):
-        return dataset.fingerprint()
-    return [len(dataset), list(getattr(dataset, 'metainfo', {}).get('classes', []))]
-
-
-def canonical(tree, upstream):
-    """The same tree without what is cosmetic, and with what files hold in place of where they lie."""
-    if isinstance(tree, (dict, Config)):
-        return {key: canonical(value, upstream) for key, value in tree.items() if key not in COSMETIC}
-    if isinstance(tree, (list, tuple)):
-        return [canonical(value, upstream) for value in tree]
-    if isinstance(tree, str) and tree in upstream:
-        return upstream[tree]
-    if isinstance(tree, str) and tree.endswith('.json') and Path(tree).is_file():
-        return hashlib.sha256(Path(tree).read_bytes()).hexdigest()
-    return tree

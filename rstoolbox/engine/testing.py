@@ -9,8 +9,9 @@ from rstoolbox.models.loading import load_classifier
 from rstoolbox.registry import DATASETS
 from rstoolbox.structures import write_json
 
+from .fingerprints import canonical, data_fingerprint
 from .runner import Runner
-from .stages import canonical, data_fingerprint, read_record
+from .stages import read_record
 
 TRAINING_KEYS = ('train_dataloader', 'train_cfg', 'val_dataloader', 'val_cfg', 'val_evaluator', 'optim_wrapper',
                  'param_scheduler')
@@ -59,6 +60,11 @@ def test(config, checkpoint):
 
 def test_once(stage):
     """Test the artifact of a train stage, or return the result of the earlier test of the same weights."""
+    with stage.locked():
+        return _test_once(stage)
+
+
+def _test_once(stage):
     path = stage.folder / 'test.json'
     config = stage.config(work_dir=str(stage.folder / 'test'), experiment_name=f'{stage.name}_{stage.fingerprint}_test')
     key = _key(stage, config)
@@ -67,7 +73,7 @@ def test_once(stage):
         return result
     barrier()
     metrics, report = test(config, stage.artifact)
-    metrics = {key: metrics[key] for key in METRICS if key in metrics}
+    metrics = {key: float(value) for key, value in metrics.items()}
     result = [dict(key=key, metrics=metrics, report=report)]
     broadcast_object_list(result)
     if is_main_process():

@@ -41,6 +41,32 @@ def load_classifier(network, path, role='model', classes=None):
     network.load_state_dict(saved)
 
 
+def load_matcher(model, path):
+    """Load all weights of a matcher, exactly those that it has.
+
+    Args:
+        model (SceneMatcher): Where to.
+        path (str | Path): The checkpoint.
+
+    Returns:
+        dict[str, Tensor]: The weights in it.
+
+    Raises:
+        CheckpointError: If it is of other networks; the message counts what differs.
+    """
+    saved, own = weights_of(load_state(path)), model.state_dict()
+    wrong = [f'{len(names)} {text} (first: {min(names)})' for text, names in (
+        ('missing', own.keys() - saved.keys()), ('that the config has not', saved.keys() - own.keys()),
+        ('of another shape', {name for name in own.keys() & saved.keys() if saved[name].shape != own[name].shape}),
+    ) if names]
+    if wrong:
+        raise CheckpointError(f"'{path}' is not a checkpoint of the config's matcher ({type(model).__name__}): weights "
+                              f'{", ".join(wrong)}. Give the checkpoint that the stage matcher left, or a matcher of '
+                              'the same networks')
+    model.load_state_dict(saved)
+    return saved
+
+
 def load_rgb_encoder(backbone, path):
     """Load the backbone of a matcher's RGB encoder into a student's.
 

@@ -1,8 +1,10 @@
-"""What travels between the rooms: match tables, band statistics and structured answers."""
+"""What travels between the rooms: match tables, band statistics, records of tasks and structured answers."""
 
 from .answer import Answer
-from .files import write_json
+from .falcon_data_sample import FalconDataSample
+from .files import content_hash, locked, open_whole, write_json
 from .match_table import MatchTable
 from .statistics import load_statistics, nearest_band
 
-__all__ = ['Answer', 'MatchTable', 'load_statistics', 'nearest_band', 'write_json']
+__all__ = ['Answer', 'FalconDataSample', 'MatchTable', 'content_hash', 'load_statistics', 'locked', 'nearest_band',
+           'open_whole', 'write_json']

@@ -1,10 +1,16 @@
-"""Writing of files that are either whole or not there."""
+"""Files that are either whole or not there, told apart by what they hold, and written by one process at a time."""
 
 import errno
+import hashlib
 import json
 import os
 import tempfile
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+
+from filelock import FileLock, Timeout
+from mmengine.logging import print_log
 
 
 def write_json(content, path):
@@ -30,13 +36,30 @@ def write_whole(content, path):
     Raises:
         OSError: If it cannot be written; on a full disk the text says so.
     """
+    with open_whole(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def open_whole(path):
+    """Open a file to write bytes to piece by piece; it appears under its name when the block ends without an error.
+
+    Args:
+        path (str | Path): The file; its folder is made if need be.
+
+    Yields:
+        BinaryIO: A file with a temporary name in the same folder.
+
+    Raises:
+        OSError: If it cannot be written; on a full disk the text says so.
+    """
     path = Path(path)
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.', suffix='.part')
         with os.fdopen(handle, 'wb') as file:
-            file.write(content)
+            yield file
         os.chmod(temporary, 0o666 & ~_umask())  # mkstemp's files are private
         os.replace(temporary, path)
     except BaseException as error:
@@ -46,6 +69,55 @@ def write_whole(content, path):
             raise OSError(error.errno, f"The disk is full: could not write '{path}', and what was there before is "
                           'untouched. Free some space and run the same command again') from None
         raise
+
+
+def content_hash(path):
+    """Hash what a file or folder holds, wherever it lies; a file that stays as it is, is read once in a process.
+
+    Args:
+        path (str | Path): A file, or a folder, of which names and contents of all files count.
+
+    Returns:
+        str: 16 hexadecimal digits.
+
+    Raises:
+        OSError: If it is not there or cannot be read.
+    """
+    path = Path(path)
+    if path.is_dir():
+        files = sorted(file for file in path.rglob('*') if file.is_file())
+        text = '\n'.join(f'{file.relative_to(path).as_posix()} {content_hash(file)}' for file in files)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+    state = path.stat()
+    return _hash_of_file(path.absolute(), state.st_size, state.st_mtime_ns, state.st_ino)
+
+
+@cache
+def _hash_of_file(path, *_state):
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        while chunk := file.read(2**20):
+            digest.update(chunk)
+    return digest.hexdigest()[:16]
+
+
+@contextmanager
+def locked(path):
+    """Hold the lock file ``path``; says so once where another process holds it and this one has to wait.
+
+    Args:
+        path (str | Path): The lock file; its folder must exist.
+    """
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print_log(f'waiting for {path}, held by another process', logger='current')
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _umask():

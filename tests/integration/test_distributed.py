@@ -16,23 +16,25 @@ student = dict(backbone=dict(norm_cfg=group_norm))
 batch_size = {batch}
 # Plain gradient steps: Adam's division makes noise of rounding as large as a step.
 optim_wrapper = dict(optimizer=dict(_delete_=True, type='SGD', lr=0.05))
-# Both students learn from the same stages, which the first run leaves behind.
-stages = dict(teacher=dict(settings=dict(batch_size=8)))
 rows = dict(_delete_=True)
-stage_root = '{stages}'
+artifacts = dict({artifacts})
 """
 
 
 def test_training_and_testing_on_two_processes(tiny_config, run_tool, tmp_path):
-    results = {}
+    results, artifacts = {}, {}
     torchrun = ('-m', 'torch.distributed.run', '--nproc_per_node', '2', '--master_port', '29671')
     for processes in (1, 2):
         config = tmp_path / f'on_{processes}.py'
-        config.write_text(SAME.format(base=tiny_config, batch=8 // processes, stages=tmp_path / 'stages'))
+        config.write_text(SAME.format(base=tiny_config, batch=8 // processes, artifacts=artifacts))
         launcher = torchrun if processes == 2 else ()
         options = ('--launcher', 'pytorch') if processes == 2 else ()
         run_tool('train.py', config, '--work-dir', tmp_path / str(processes), *options, launcher=launcher)
         results[processes] = json.loads((tmp_path / str(processes) / 'summary.json').read_text())
+        if processes == 1:  # both students learn from the same stages
+            artifacts = {path.parent.name.split('-')[0]: json.loads(path.read_text())['artifact']
+                         for path in (tmp_path / '1/stages').glob('*/stage.json')}
+            assert len(artifacts) == 4
         scalars = [json.loads(line) for path in (tmp_path / str(processes)).glob('*/vis_data/scalars.json')
                    for line in path.read_text().splitlines()]
         results[processes]['val'] = [line['accuracy'] for line in scalars if 'accuracy' in line]

@@ -11,6 +11,9 @@ import time
 import pytest
 import torch
 
+from rstoolbox.engine import load_config, resolve
+from rstoolbox.registry import DATASETS
+
 from .conftest import ROOT
 
 ROWS = ('teacher', 'none', 'kd', 'sembridge')
@@ -53,6 +56,20 @@ def test_one_command_leaves_a_tested_student(finished):
     assert environment['splits']['train'].keys() == {'student', 'teacher'}
     for picture in ('curves', 'confusion_sembridge', 'matched_pairs', 'tsne'):
         assert (work_dir / 'pictures' / f'{picture}.png').stat().st_size > 5000, picture
+
+
+def test_what_was_run_can_be_read_and_the_splits_be_used_again(finished):
+    config, work_dir = finished
+    record = json.loads((work_dir / 'resolved_experiment.json').read_text())
+    assert set(record['rows']) == {'none', 'kd'} and record['row'] == 'sembridge' and record['randomness']['seed'] == 0
+    assert record['stages']['teacher']['settings']['max_epochs'] == 2
+    assert all(os.path.exists(path) for path in record['artifacts'].values()) and len(record['artifacts']) == 4
+    path, = (work_dir / 'splits').glob('RGB-*.json')
+    dataset = load_config(config, {'rgb_data.train.split_file': str(path)})
+    dataset = DATASETS.build(resolve(dataset).rgb_data.train)
+    assert dataset.made_split is None
+    environment = json.loads((work_dir / 'environment.json').read_text())
+    assert dataset.split_hash == environment['splits']['train']['student']
 
 
 def test_the_student_checkpoint_holds_the_student_alone(finished):

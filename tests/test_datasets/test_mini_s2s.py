@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -115,6 +116,18 @@ def test_a_whole_folder_is_left_alone(made):
     before = {path: os.stat(path).st_mtime_ns for path in root.rglob('*')}
     assert make_mini_s2s(root, **SMALL) == info
     assert before == {path: os.stat(path).st_mtime_ns for path in root.rglob('*')}
+
+
+def test_a_deleted_image_is_named_and_comes_back_with_the_command_of_the_message(made, tmp_path):
+    shutil.copytree(made[0], tmp_path / 'mini')
+    whole = _contents(tmp_path / 'mini')
+    (tmp_path / 'mini/MS/Forest/Forest_0002.tif').unlink()
+    shutil.rmtree(tmp_path / 'mini/RGB/River')
+    with pytest.raises(ValueError, match="lacks 3 of the files.*'MS/Forest/Forest_0002.tif'.*anew") as error:
+        MiniS2S(tmp_path / 'mini', images_per_class=2, data_seed=3)
+    command = re.search(r'tools/.*--force', str(error.value))[0].split()
+    subprocess.run([sys.executable, *command], cwd=ROOT, check=True, env=dict(os.environ, PYTHONPATH=str(ROOT)))
+    assert _contents(tmp_path / 'mini') == whole
 
 
 def test_a_failure_on_the_way_leaves_nothing_behind(tmp_path, monkeypatch):

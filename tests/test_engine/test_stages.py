@@ -1,9 +1,12 @@
 import json
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from rstoolbox.engine.config import load_config
+from rstoolbox.engine.fingerprints import canonical
 from rstoolbox.engine.stages import TrainStage, read_record
 from rstoolbox.registry import STAGES
 
@@ -41,6 +44,41 @@ def test_statistics_count_by_what_they_are_not_by_where_they_lie(tmp_path, base)
     here, copy, other = (_teacher(tmp_path, base, **options).fingerprint for options in (
         {}, {'statistics.ms': str(tmp_path / 'copy.json')}, {'statistics.ms': str(tmp_path / 'other.json')}))
     assert here == copy != other
+
+
+def test_a_copy_of_the_data_counts_as_the_data_themselves(tmp_path, base):
+    first = _teacher(tmp_path, base).fingerprint
+    shutil.copytree(base['data_root'], tmp_path / 'copy')
+    for path in (tmp_path / 'copy').rglob('*.tif'):
+        os.utime(path, ns=(1, 1))
+    assert _teacher(tmp_path, dict(base, data_root=str(tmp_path / 'copy'))).fingerprint == first
+
+
+def test_a_key_of_the_model_counts_whatever_it_is_called():
+    dataset = dict(data_root='a', student=dict(split_file='a'), pipeline=[dict(filename='a')])
+    loader = dict(num_workers=2, pin_memory=True, dataset=dataset)
+    tree = dict(model=dict(filename='a', logger=1, data_root='a'), train_dataloader=loader,
+                default_hooks=dict(logger=dict(interval=1), publish=dict(filename='a')))
+    counted = canonical(tree, {})
+    assert counted['model'] == tree['model']
+    assert counted['train_dataloader'] == dict(dataset=dict(student={}, pipeline=[dict(filename='a')]))
+    assert counted['default_hooks'] == dict(publish={})
+
+
+def test_any_file_that_is_named_counts_by_what_it_holds(tmp_path):
+    trees = []
+    for folder, text in (('a', 'same'), ('b', 'same'), ('c', 'other')):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / 'weights.pth').write_text(text)
+        (tmp_path / folder / 'gallery.json').write_text(text)
+        trees.append(canonical([str(tmp_path / folder / 'weights.pth'), str(tmp_path / folder)], {}))
+    assert trees[0] == trees[1] and not set(trees[0]) & set(trees[2])
+
+
+def test_the_number_of_processes_counts(tmp_path, base, monkeypatch):
+    first = _teacher(tmp_path, base).fingerprint
+    monkeypatch.setattr('rstoolbox.engine.stages.get_world_size', lambda: 2)
+    assert _teacher(tmp_path, base).fingerprint != first
 
 
 @STAGES.register_module()
@@ -81,6 +119,8 @@ def test_a_run_of_other_settings_is_not_resumed(tmp_path, base):
     _counting(tmp_path, base).ensure()
     with pytest.raises(ValueError, match='other settings.*without --resume'):
         _counting(tmp_path, base, max_epochs=3).ensure(resume=True)
+    with pytest.raises(ValueError, match='made for 16 epochs, and 20 are asked for: .*load_from=.*best_student.pth'):
+        _counting(tmp_path, base, max_epochs=20).ensure(resume=True)
     other = _counting(tmp_path, base, max_epochs=3)
     other.ensure()
     assert not other.resumed

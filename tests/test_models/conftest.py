@@ -1,14 +1,18 @@
 """Small networks and batches for the tests of the models."""
 
+import copy
 import logging
 
 import pytest
 import torch
 from mmengine.logging import MMLogger
+from mmengine.optim import OptimWrapper
 from mmengine.registry import init_default_scope
 from mmpretrain.structures import DataSample
+from torch import nn
 
-import rstoolbox.models  # noqa: F401, registers what the configs name
+from rstoolbox.models import TransferLoss, save_student
+from rstoolbox.registry import MODELS, TRANSFER_LOSSES
 
 RGB = ('R', 'G', 'B')
 TEN_BANDS = ('B02', 'B03', 'B04', 'B05', 'B06', 'B07', 'B08', 'B8A', 'B11', 'B12')
@@ -69,3 +73,63 @@ def logged():
     logger.addHandler(handler)
     yield lines
     logger.removeHandler(handler)
+
+
+@TRANSFER_LOSSES.register_module(force=True)
+class EverythingMSE(TransferLoss):
+    """Touches every output, with a trainable part of a width that only the networks know."""
+
+    needs = ('logits', 'embedding', 'tokens', 'feats')
+
+    def build(self, student, teacher):
+        self.projection = nn.Linear(student['embedding'].shape[1], teacher['embedding'].shape[1])
+
+    def compare(self, student, teacher, labels, progress):
+        pairs = [(student[name], teacher[name]) for name in ('logits', 'tokens')]
+        pairs += zip(student['feats'], teacher['feats'], strict=True)
+        distance = (self.projection(student['embedding']) - teacher['embedding']).pow(2).mean()
+        return distance + sum((mine.mean() - theirs.mean()).pow(2) for mine, theirs in pairs)
+
+
+@TRANSFER_LOSSES.register_module(force=True)
+class Recorder(TransferLoss):
+    """Keeps what it is given."""
+
+    def compare(self, student, teacher, labels, progress):
+        self.seen = dict(student=student, teacher=teacher, labels=labels, progress=progress)
+        return student['logits'].sum() * 0
+
+
+@pytest.fixture
+def distiller_config(classifier_config):
+
+    def config(losses=None, **kwargs):
+        losses = losses or dict(kd=dict(type='KD'), every=dict(type='EverythingMSE', loss_weight=0.1))
+        teacher = classifier_config(TEN_BANDS, width=16)
+        return {**dict(type='Distiller', student=classifier_config(), teacher=teacher, losses=losses, image_size=32),
+                **kwargs}
+
+    return config
+
+
+@pytest.fixture
+def teacher_file(classifier_config, tmp_path):
+    teacher = MODELS.build(classifier_config(TEN_BANDS, width=16))
+    for module in teacher.modules():  # statistics that differ from the start
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.running_mean)
+    save_student(tmp_path / 'teacher.pth', teacher.state_dict(), dict(bands=TEN_BANDS))
+    return str(tmp_path / 'teacher.pth')
+
+
+@pytest.fixture
+def steps():
+    """A function that trains a model on one batch and returns the losses of each step."""
+
+    def train(model, batch, count, learning_rate=0.05):
+        optimizer = OptimWrapper(torch.optim.SGD(model.parameters(), lr=learning_rate, momentum=0.9))
+        model.train()
+        return [{name: value.item() for name, value in model.train_step(copy.deepcopy(batch), optimizer).items()}
+                for _ in range(count)]
+
+    return train

@@ -9,15 +9,14 @@ at random. The first epoch, in which workers start and files come into the cache
 
 import argparse
 import json
-import sys
 import time
 
 import torch
-from mmengine.config import DictAction
 from mmengine.logging import MMLogger
 from mmengine.optim import build_optim_wrapper
 
-from rstoolbox.engine.config import load_config, resolve
+from rstoolbox.engine.config import resolve
+from rstoolbox.engine.errors import OptionAction, count, read_config, readable_errors
 from rstoolbox.engine.runner import Runner
 from rstoolbox.registry import DATASETS, MODELS
 
@@ -25,10 +24,7 @@ from rstoolbox.registry import DATASETS, MODELS
 def main():
     args = parse_args()
     MMLogger.get_instance('loading', log_level='ERROR')
-    try:
-        result = measure(args)
-    except (ValueError, OSError) as error:
-        sys.exit(f'error: {error}')
+    result = measure(args)
     if args.json:
         print(json.dumps(result))
         return
@@ -41,15 +37,16 @@ def main():
 def parse_args():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', nargs='?', default='configs/sembridge/r18_ms2rgb.py')
-    parser.add_argument('--epochs', type=int, default=3, help='measured epochs, after the first')
+    parser.add_argument('--epochs', type=count, default=3, help='measured epochs, after the first')
     parser.add_argument('--json', action='store_true', help='print one JSON object')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='override the config')
+    parser.add_argument('--cfg-options', nargs='+', action=OptionAction, default={}, metavar='KEY=VALUE',
+                        help='override the config')
     return parser.parse_args()
 
 
 def measure(args):
     """Return shares and seconds, see the module's text."""
-    cfg = resolve(load_config(args.config, args.cfg_options))
+    cfg = resolve(read_config(args.config, args.cfg_options))
     loader = build_loader(cfg)
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     student = MODELS.build(cfg.model.get('student', cfg.model)).to(device).train()
@@ -57,11 +54,11 @@ def measure(args):
     epochs = [train_epoch(student, wrapper, loader, epoch) for epoch in range(args.epochs + 1)]
     wait, total = (sum(values) / args.epochs for values in zip(*epochs[1:]))
     begin = time.perf_counter()
-    count = sum(len(batch['data_samples']) for batch in loader)
+    images = sum(len(batch['data_samples']) for batch in loader)
     alone = time.perf_counter() - begin
     return dict(wait_share=wait / total, first_epoch_wait_share=epochs[0][0] / epochs[0][1], wait_seconds=wait,
-                epoch_seconds=total, images=count, images_per_second_training=count / (total - wait),
-                images_per_second_loader=count / alone, batch_size=loader.batch_size, num_workers=loader.num_workers,
+                epoch_seconds=total, images=images, images_per_second_training=images / (total - wait),
+                images_per_second_loader=images / alone, batch_size=loader.batch_size, num_workers=loader.num_workers,
                 device=device, config=str(args.config))
 
 
@@ -93,4 +90,5 @@ def train_epoch(student, wrapper, loader, epoch):
 
 
 if __name__ == '__main__':
-    main()
+    with readable_errors():
+        main()

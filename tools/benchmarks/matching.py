@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
+from rstoolbox.engine.errors import count, readable_errors
 from rstoolbox.models.sembridge.matching import match_by_divergence
 
 TAU = 3.
@@ -25,23 +26,25 @@ def main():
     """Print the ratio of both times, whether the choices are equal, and the memory of a large gallery."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--json', action='store_true', help='print one JSON object and nothing else')
-    parser.add_argument('--classes', type=int, default=10)
-    parser.add_argument('--students', type=int, default=5000)
-    parser.add_argument('--gallery', type=int, default=20_000)
-    parser.add_argument('--loop-samples', type=int, default=5000, help='student samples that the loop runs over')
-    parser.add_argument('--large-gallery', type=int, default=1_000_000,
+    parser.add_argument('--classes', type=count, default=10)
+    parser.add_argument('--students', type=count, default=5000)
+    parser.add_argument('--gallery', type=count, default=20_000)
+    parser.add_argument('--loop-samples', type=count, default=5000, help='student samples that the loop runs over')
+    parser.add_argument('--large-gallery', type=count, default=1_000_000,
                         help='gallery samples of the memory measurement')
-    parser.add_argument('--large-students', type=int, default=5000, help='student samples of the memory measurement')
-    parser.add_argument('--repeats', type=int, default=3)
+    parser.add_argument('--large-students', type=count, default=5000, help='student samples of the memory measurement')
+    parser.add_argument('--repeats', type=count, default=3)
     parser.add_argument('--memory-only', action='store_true', help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.memory_only:
         print(json.dumps(large_gallery(args)))
         return
+    result = speed(args)
     # A process of its own: the peak of this one would hide it.
-    large = subprocess.run([sys.executable, __file__, '--memory-only', *sys.argv[1:]], check=True, capture_output=True,
-                           text=True)
-    result = {**speed(args), **json.loads(large.stdout.splitlines()[-1])}
+    large = subprocess.run([sys.executable, __file__, '--memory-only', *sys.argv[1:]], capture_output=True, text=True)
+    if large.returncode:
+        sys.exit(large.stderr.splitlines()[-1])
+    result |= json.loads(large.stdout.splitlines()[-1])
     if args.json:
         print(json.dumps(result))
         return
@@ -56,7 +59,7 @@ def speed(args):
     """Time both ways in turns and compare what they choose."""
     students, student_labels = samples(args.students, args.classes, seed=0)
     gallery, gallery_labels = samples(args.gallery, args.classes, seed=1)
-    count = min(args.loop_samples, args.students)
+    timed = min(args.loop_samples, args.students)
     seconds, loop_seconds = [], []
     match_by_divergence(students, student_labels, gallery, gallery_labels, tau=TAU)
     for _ in range(args.repeats):
@@ -64,13 +67,13 @@ def speed(args):
         found = match_by_divergence(students, student_labels, gallery, gallery_labels, tau=TAU)
         seconds.append(time.perf_counter() - start)
         start = time.perf_counter()
-        match_one_by_one(students[:count], student_labels[:count], gallery, gallery_labels)
-        loop_seconds.append((time.perf_counter() - start) * args.students / count)
+        match_one_by_one(students[:timed], student_labels[:timed], gallery, gallery_labels)
+        loop_seconds.append((time.perf_counter() - start) * args.students / timed)
     # Timed in float32, as published; compared in float64, as rounding decides between near ones otherwise.
-    expected = match_one_by_one(students[:count].double(), student_labels[:count], gallery.double(), gallery_labels)
+    expected = match_one_by_one(students[:timed].double(), student_labels[:timed], gallery.double(), gallery_labels)
     fast, slow = sorted(seconds)[len(seconds) // 2], sorted(loop_seconds)[len(loop_seconds) // 2]
-    return dict(ratio=slow / fast, seconds=fast, loop_seconds=slow, loop_samples=count, students=args.students,
-                gallery=args.gallery, classes=args.classes, same_indices=bool(torch.equal(found[:count], expected)))
+    return dict(ratio=slow / fast, seconds=fast, loop_seconds=slow, loop_samples=timed, students=args.students,
+                gallery=args.gallery, classes=args.classes, same_indices=bool(torch.equal(found[:timed], expected)))
 
 
 def match_one_by_one(students, student_labels, gallery, gallery_labels):
@@ -100,11 +103,11 @@ def large_gallery(args):
                 large_input_mib=(gallery.nbytes + gallery_labels.nbytes) / 2**20)
 
 
-def samples(count, classes, seed):
+def samples(number, classes, seed):
     """Logits that lean towards their class as those of a trained network do, and labels."""
     random = torch.Generator().manual_seed(seed)
-    labels = torch.randint(0, classes, (count,), generator=random)
-    logits = 2 * torch.randn(count, classes, generator=random)
+    labels = torch.randint(0, classes, (number,), generator=random)
+    logits = 2 * torch.randn(number, classes, generator=random)
     return logits + 4 * F.one_hot(labels, classes), labels
 
 
@@ -115,4 +118,5 @@ def memory_mib(name):
 
 
 if __name__ == '__main__':
-    main()
+    with readable_errors():
+        main()

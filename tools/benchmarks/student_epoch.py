@@ -16,10 +16,11 @@ import time
 from pathlib import Path
 from statistics import median
 
-from mmengine.config import DictAction
 from mmengine.hooks import Hook
 
-from rstoolbox.engine import Experiment, Runner, load_config, matching_epochs, resolve, runner_config
+from rstoolbox.engine import Experiment, Runner, matching_epochs, resolve, runner_config
+from rstoolbox.engine.config import ConfigError
+from rstoolbox.engine.errors import OptionAction, count, read_config, readable_errors
 
 MODES = dict(
     plain=None,  # the row "none" of the experiment
@@ -46,15 +47,19 @@ class EpochTimer(Hook):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--config', default='configs/sembridge/r18_ms2rgb.py')
-    parser.add_argument('--epochs', type=int, default=4, help='epochs of each student in each round, at least 3: the '
+    parser.add_argument('--epochs', type=count, default=4, help='epochs of each student in each round, at least 3: the '
                         'first starts the workers, the last begins with a re-matching, those between are timed')
-    parser.add_argument('--rounds', type=int, default=2, help='how often the three take turns')
+    parser.add_argument('--rounds', type=count, default=2, help='how often the three take turns')
     parser.add_argument('--json', action='store_true', help='print one JSON object and nothing else')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE')
+    parser.add_argument('--cfg-options', nargs='+', action=OptionAction, default={}, metavar='KEY=VALUE')
     args = parser.parse_args()
     if args.epochs < 3:
         parser.error(f'--epochs {args.epochs}: at least 3 are needed to have one to time.')
-    cfg = load_config(args.config, {**args.cfg_options, 'teacher_epochs': 1, 'matcher_epochs': 1})
+    cfg = read_config(args.config, args.cfg_options)
+    if 'stages' not in cfg or 'matching' not in cfg or 'none' not in cfg.get('rows', ()):
+        raise ConfigError(f"'{args.config}' is no SemBridge experiment (stages, matching and a row 'none' to compare "
+                          'with); name one such as configs/sembridge/r18_ms2rgb.py.')
+    cfg.merge_from_dict(dict(teacher_epochs=1, matcher_epochs=1))
     # The log of the trainings goes where it does not mix with the result.
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr):
         result = measure(cfg, Path(folder), args.epochs, args.rounds)
@@ -101,4 +106,5 @@ def measure(cfg, folder, epochs, rounds):
 
 
 if __name__ == '__main__':
-    main()
+    with readable_errors():
+        main()

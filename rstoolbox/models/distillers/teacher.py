@@ -102,10 +102,7 @@ class GalleryTeacher:
         self.gallery = Gallery.open(folder)
         self.outputs = sorted(outputs)
         self.device = torch.device('cpu')
-        missing = [name for name in self.outputs if name not in self.gallery.names]
-        if missing:
-            raise ValueError(f"the gallery '{folder}' keeps {', '.join(self.gallery.names)}, but a transfer loss needs "
-                             f"{', '.join(missing)}; train with the teacher in the loop")
+        check_kept(self.outputs, self.gallery.names, f"'{folder}'")
 
     def __call__(self, inputs, data_samples):
         """The rows that the samples' ``teacher_index`` names."""
@@ -130,6 +127,14 @@ class GalleryTeacher:
 
     def __deepcopy__(self, memo):
         return self
+
+
+def check_kept(outputs, kept, gallery):
+    """Raise a ``ValueError`` unless a gallery keeps all outputs that transfer losses need."""
+    missing = [name for name in sorted(outputs) if name not in kept]
+    if missing:
+        raise ValueError(f'the gallery {gallery} keeps {", ".join(kept)}, but a transfer loss needs '
+                         f'{", ".join(missing)}; train with the teacher in the loop')
 
 
 def check_classifier(network, side):

@@ -91,9 +91,7 @@ class GalleryWriter:
 
     def _open(self, name):
         file = open(self._path(name), 'r+b', buffering=0)  # noqa: SIM115, closed by __exit__
-        npy.read_magic(file)
-        npy.read_array_header_1_0(file)
-        end = file.tell() + 4 * self.done * int(np.prod(self.shapes[name]))
+        end = _end_of_rows(file, self.done, self.shapes[name])
         file.truncate(end)
         file.seek(end)
         self._files[name] = file
@@ -102,17 +100,27 @@ class GalleryWriter:
         """The marker of an unfinished run that can go on, else None."""
         try:
             marked = json.loads((self.folder / MARKER).read_text(encoding='utf-8'))
-            whole = all(self._path(name).stat().st_size >= 4 * marked['done'] * int(np.prod(shape))
-                        for name, shape in marked['shapes'].items())
+            whole = all(self._holds(name, marked['done'], shape) for name, shape in marked['shapes'].items())
         except (OSError, ValueError, KeyError, TypeError):
             return None
         return marked if marked['identity'] == self.identity and whole else None
+
+    def _holds(self, name, rows, shape):
+        with open(self._path(name), 'rb') as file:
+            return self._path(name).stat().st_size >= _end_of_rows(file, rows, shape)
 
     def _write_marker(self):
         write_json(dict(identity=self.identity, done=self.done, shapes=self.shapes), self.folder / MARKER)
 
     def _path(self, name):
         return self.folder / f'{name}.npy'
+
+
+def _end_of_rows(file, rows, shape):
+    """Where so many rows of this shape end in an open ``.npy`` file, behind its header."""
+    npy.read_magic(file)
+    npy.read_array_header_1_0(file)
+    return file.tell() + 4 * rows * int(np.prod(shape))
 
 
 def _write_all(file, data):

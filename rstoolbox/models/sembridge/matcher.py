@@ -87,7 +87,7 @@ class SceneMatcher(BaseModel):
                 scene.
             data_samples (list[DataSample], optional): One for each scene.
             mode (str): ``loss`` gives ``dict(loss=...)`` over the batches of all ranks; ``predict`` gives every sample
-                ``matcher_loss``, ``ms_embedding`` and ``rgb_embedding``; ``tensor`` the two embeddings.
+                ``matcher_scale``, ``ms_embedding`` and ``rgb_embedding``; ``tensor`` the two embeddings.
         """
         ms, rgb = self._embed('ms', inputs['ms']), self._embed('rgb', inputs['rgb'])
         if mode == 'loss':
@@ -123,8 +123,9 @@ class SceneMatcher(BaseModel):
 
     def _predict(self, ms, rgb, data_samples):
         samples = data_samples or [DataSample() for _ in range(len(ms))]
-        for sample, loss, ms_row, rgb_row in zip(samples, info_nce(ms, rgb, self.scale), ms, rgb, strict=True):
-            sample.set_field(float(loss), 'matcher_loss')
+        scale = float(self.scale)
+        for sample, ms_row, rgb_row in zip(samples, ms, rgb, strict=True):
+            sample.set_field(scale, 'matcher_scale')
             sample.set_field(ms_row, 'ms_embedding')
             sample.set_field(rgb_row, 'rgb_embedding')
         return samples

@@ -121,6 +121,19 @@ def test_kill_9_loses_nothing(tmp_path, teacher):
     assert np.load(tmp_path / 'w' / 'x.npy')[:, 0].tolist() == [5., 5., 7.]
 
 
+@pytest.mark.parametrize('lost', [1, 16, 127, 300])
+def test_rows_that_are_marked_but_gone_are_computed_again(tmp_path, lost):
+    ids, rows = ['a', 'b', 'c'], np.arange(12.).reshape(3, 4)
+    with gallery_writer.GalleryWriter(tmp_path / 'w', 'k', ids) as writer:
+        writer.append(dict(x=rows[:2]))
+    whole = (tmp_path / 'w' / 'x.npy').read_bytes()
+    (tmp_path / 'w' / 'x.npy').write_bytes(whole[:-lost])
+    with gallery_writer.GalleryWriter(tmp_path / 'w', 'k', ids) as writer:
+        assert writer.done == 0
+        writer.append(dict(x=rows))
+    assert np.array_equal(np.load(tmp_path / 'w' / 'x.npy'), rows)
+
+
 @pytest.mark.parametrize('moment', ['_finish', 'after index', 'before rename'])
 def test_a_build_stopped_at_its_end_goes_on(tmp_path, teacher, monkeypatch, moment):
     def stop(*args, **kwargs):

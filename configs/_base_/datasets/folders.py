@@ -1,0 +1,69 @@
+# Folders of your own: data_root holds MS/<class>/* and RGB/<class>/*, with the same class names on both sides.
+data_root = 'data/mine'
+image_size = 64  # images of other sizes are brought to it
+ms_sensor = 'sentinel2_l2a'
+ms_bands = ('B02', 'B03', 'B04', 'B05', 'B06', 'B07', 'B08', 'B8A', 'B11', 'B12')
+ms_file_bands = None  # names of the files' bands in their order, where they do not say and it is not the sensor's
+rgb_bands = ('R', 'G', 'B')
+split_ratio = (0.6, 0.2, 0.2)
+split_seed = 0
+# Both are what the training splits hold. A file of tools/dataset_converters/compute_statistics.py may be named instead.
+num_classes = dict(teacher='${num_classes_of:ms_data.train}', student='${num_classes_of:rgb_data.train}')
+statistics = dict(ms='${statistics_of:ms_data.train}', rgb='${statistics_of:rgb_data.train}')
+
+pack = dict(type='mmpretrain.PackInputs', meta_keys=('sample_id', 'img_path', 'img_shape', 'bands'))
+resize = dict(type='Resize', scale=('${image_size}', '${image_size}'), interpolation='area')
+crop = dict(
+    type='mmpretrain.RandomResizedCrop', scale='${image_size}', crop_ratio_range=(0.5, 1.0), interpolation='area')
+plain_pipeline = [dict(type='LoadRaster'), dict(type='ToReflectance'), '${resize}', '${pack}']
+train_pipeline = [
+    dict(type='LoadRaster'),
+    dict(type='ToReflectance'),
+    '${crop}',
+    dict(type='RandomFlip', prob=0.5, direction='horizontal'),
+    dict(type='RandomRot90'),
+    dict(type='RadiometricJitter', brightness=0.2, contrast=0.2, band_gain=0.05),
+    '${pack}',
+]
+pack_matcher = dict(type='PackMatcherInputs', white=0.25)  # the reflectance that the RGB pictures show as white
+matcher_plain_pipeline = [dict(type='LoadRaster'), dict(type='ToReflectance'), '${resize}', '${pack_matcher}']
+matcher_pipeline = [
+    dict(type='LoadRaster'),
+    dict(type='ToReflectance'),
+    '${crop}',
+    dict(type='RandomFlip', prob=0.5, direction='horizontal'),
+    dict(type='RandomRot90'),
+    '${pack_matcher}',
+]
+
+
+def _data(split, pipeline, **side):
+    return dict(
+        type='SceneDataset', data_root='${data_root}', split=split, split_ratio='${split_ratio}',
+        split_seed='${split_seed}', pipeline=pipeline, seed='${randomness.seed}', **side)
+
+
+def _ms(split, pipeline):
+    return _data(split, pipeline, data_prefix='MS', sensor='${ms_sensor}', bands='${ms_bands}',
+                 file_bands='${ms_file_bands}')
+
+
+def _rgb(split, pipeline):
+    return _data(split, pipeline, data_prefix='RGB', bands='${rgb_bands}')
+
+
+ms_data = dict(
+    train=_ms('train', '${train_pipeline}'),
+    val=_ms('val', '${plain_pipeline}'),
+    test=_ms('test', '${plain_pipeline}'),
+    gallery=_ms('train', '${plain_pipeline}'))
+rgb_data = dict(
+    train=_rgb('train', '${train_pipeline}'),
+    val=_rgb('val', '${plain_pipeline}'),
+    test=_rgb('test', '${plain_pipeline}'),
+    match=_rgb('train', '${plain_pipeline}'))
+matcher_data = dict(train=_ms('train', '${matcher_pipeline}'), val=_ms('val', '${matcher_plain_pipeline}'))
+
+val_dataset = '${rgb_data.val}'
+test_dataset = '${rgb_data.test}'
+evaluator = dict(type='SceneMetric')

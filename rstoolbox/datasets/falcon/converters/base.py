@@ -1,0 +1,61 @@
+"""What all converters share: which tasks, where images lie, how a record is worded."""
+
+import difflib
+from pathlib import Path
+
+from rstoolbox.heads import head_for
+
+from ..images import image_size
+from ..records import Record
+
+
+class Converter:
+    """Records of one source; iterate over it.
+
+    A subclass names the ``tasks`` it can give and implements :meth:`records`.
+
+    Args:
+        source (str | Path): The annotation file or folder.
+        images (str | Path): The folder of the images.
+        tasks (Sequence[str], optional): Task tags to make records of; all that the source can give by default.
+        root (str | Path, optional): The folder that image paths in records begin in; ``images`` by default.
+
+    Raises:
+        FileNotFoundError, ValueError: If a file or folder is missing, or the source cannot give a task.
+    """
+
+    tasks = ()
+
+    def __init__(self, source, images, tasks=None, root=None):
+        self.source, self.images, self.root = Path(source), Path(images), Path(root or images)
+        for path in (self.source, self.images):
+            if not path.exists():
+                raise FileNotFoundError(f"There is no '{path}' to make records of.")
+        for task in tasks or ():
+            if task not in self.tasks:
+                near = difflib.get_close_matches(task, self.tasks, n=1, cutoff=0.4)
+                raise ValueError(f"{type(self).__name__} makes no records of '{task}'"
+                                 + (f", nearest is '{near[0]}'" if near else '')
+                                 + f'. It makes: {", ".join(self.tasks)}.')
+        self.tasks = tuple(tasks or self.tasks)
+
+    def __iter__(self):
+        return self.records()
+
+    def records(self):
+        """Yield the records."""
+        raise NotImplementedError(f'{type(self).__name__} does not implement records()')
+
+    def image(self, name):
+        """The path of an image and its (width, height); FileNotFoundError or ValueError naming it if it is missing."""
+        path = self.images / name
+        return path, image_size(path)
+
+    def record(self, task, images, size, annotation, references=(), **slots):
+        """Word one record; its prompt is the published one."""
+        head = head_for(task)
+        prompt = head.prompt(image_size=size, **slots)
+        paths = [path.resolve().relative_to(self.root.resolve()).as_posix() if path.resolve().is_relative_to(
+            self.root.resolve()) else str(path.resolve()) for path in images]
+        return Record(paths, [], task, prompt, head.encode(annotation, size), list(references),
+                      str(slots.get('category', '')))

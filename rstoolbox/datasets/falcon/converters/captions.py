@@ -1,0 +1,49 @@
+"""Captions of RSICD, UCM, Sydney and others in Karpathy's form, or as a plain list."""
+
+from rstoolbox.structures import Answer
+
+from ..record_files import read_json
+from .base import Converter
+
+
+class CaptionRecords(Converter):
+    """``{"images": [{"filename", "split", "sentences": [{"raw"}]}]}`` or ``[{"file", "split", "captions": [text]}]``.
+
+    ``IMG_CAP`` has the first caption as its answer and the others as references; ``IMG_CAP_DETAILED`` all that differ,
+    one after the other.
+
+    Args:
+        split (str, optional): Take the images of this split only.
+        **kwargs: See :class:`Converter`.
+    """
+
+    tasks = ('IMG_CAP', 'IMG_CAP_DETAILED')
+
+    def __init__(self, source, images, split=None, **kwargs):
+        super().__init__(source, images, **kwargs)
+        self.split = split
+
+    def records(self):
+        content = read_json(self.source)
+        entries = content.get('images') if isinstance(content, dict) else content
+        if not isinstance(entries, list):
+            raise ValueError(f"'{self.source}' is no list of captioned images.")
+        for number, entry in enumerate(entries, 1):
+            if self.split and entry.get('split') != self.split:
+                continue
+            captions = [' '.join(text.split()) for text in _captions(entry, f'{self.source}, image {number}')]
+            path, size = self.image(entry.get('filename') or entry['file'])
+            if 'IMG_CAP' in self.tasks:
+                yield self.record('IMG_CAP', [path], size, Answer(text=captions[0]), references=captions[1:])
+            if 'IMG_CAP_DETAILED' in self.tasks:
+                text = ' '.join(f'{caption.rstrip(" .")}.' for caption in dict.fromkeys(captions))
+                yield self.record('IMG_CAP_DETAILED', [path], size, Answer(text=text))
+
+
+def _captions(entry, where):
+    captions = entry.get('captions') or [sentence.get('raw') for sentence in entry.get('sentences', ())]
+    if not captions or not all(isinstance(text, str) and text.strip() for text in captions):
+        raise ValueError(f'{where} has no captions, expected "captions": [text] or "sentences": [{{"raw": text}}].')
+    if not (entry.get('filename') or entry.get('file')):
+        raise ValueError(f'{where} names no file, expected "filename" or "file".')
+    return captions

@@ -1,0 +1,32 @@
+"""DOTA's text files of oriented boxes."""
+
+from .objects import AnnotatedImage, AnnotatedObject, ObjectConverter
+
+
+class DotaRecords(ObjectConverter):
+    """A folder ``labelTxt`` of ``<image>.txt``, after two header lines ``x1 y1 x2 y2 x3 y3 x4 y4 class difficult``."""
+
+    tasks = ('REG_DET_OBB', 'REG_CLS_OBB', 'IMG_CT')
+
+    def scenes(self):
+        files = sorted(self.source.glob('*.txt'))
+        if not files:
+            raise FileNotFoundError(f"'{self.source}' holds no *.txt.")
+        for path in files:
+            image = next((found for found in sorted(self.images.glob(f'{path.stem}.*'))), None)
+            if image is None:
+                raise FileNotFoundError(f"There is no image of '{path}' in '{self.images}'.")
+            yield AnnotatedImage(image.name, list(_read(path)))
+
+
+def _read(path):
+    for line, text in enumerate(path.read_text(encoding='utf-8').splitlines(), 1):
+        parts = text.split()
+        if not parts or parts[0].startswith(('imagesource:', 'gsd:')):
+            continue
+        try:
+            quad = [float(part) for part in parts[:8]]
+            name = parts[8]
+        except (ValueError, IndexError):
+            raise ValueError(f"{path}, line {line}: expected eight numbers and a class, found '{text}'.") from None
+        yield AnnotatedObject(name, quad=quad)

@@ -1,0 +1,103 @@
+"""Images with annotated objects: detection, counting, segmentation, and what is in a region."""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from rstoolbox.structures import Answer
+
+from .base import Converter
+
+
+@dataclass
+class AnnotatedObject:
+    """An object: its class, and whichever of a box (4,), a quad (8,), rings (K, 2) and a text there are, in pixels."""
+
+    category: str
+    bbox: list = None
+    quad: list = None
+    polygon: list = None
+    text: str = ''
+
+
+@dataclass
+class AnnotatedImage:
+    """An image file and its objects."""
+
+    name: str
+    objects: list = field(default_factory=list)
+
+
+# Which shape a task is about: those of the first kind ask for a class, those of the second name a region.
+FIND = dict(REG_DET_HBB='bbox', REG_DET_OBB='quad', PIX_SEG='polygon', IMG_CT=None)
+NAME = dict(REG_CLS_HBB='bbox', REG_CLS_OBB='quad', PIX_CLS='polygon')
+ANSWERS = dict(bbox='bboxes', quad='quads', polygon='polygons')
+
+
+class ObjectConverter(Converter):
+    """Records of annotated images.
+
+    A subclass implements :meth:`scenes` and :meth:`classes`.
+
+    Args:
+        absent (int): For each image, how many classes that are not in it are asked for as well, with the answer that
+            there is none.
+        seed (int): Of the choice of absent classes.
+        **kwargs: See :class:`Converter`.
+    """
+
+    def __init__(self, source, images, tasks=None, root=None, absent=0, seed=0):
+        super().__init__(source, images, tasks, root)
+        self.absent, self.seed = absent, seed
+
+    def scenes(self):
+        """Yield :class:`AnnotatedImage`, one for each image."""
+        raise NotImplementedError(f'{type(self).__name__} does not implement scenes()')
+
+    def classes(self):
+        """All class names of the source; by default those of its objects."""
+        return sorted({thing.category for scene in self.scenes() for thing in scene.objects})
+
+    def records(self):
+        """Yield the records of one image after the other."""
+        rng, known = np.random.default_rng(self.seed), self.classes() if self.absent else []
+        for scene in self.scenes():
+            path, size = self.image(scene.name)
+            groups = defaultdict(list)
+            for thing in scene.objects:
+                groups[thing.category].append(thing)
+            others = [name for name in known if name not in groups]
+            for name in rng.permutation(others)[:self.absent]:
+                groups[str(name)] = []
+            for category, things in groups.items():
+                yield from self._find(path, size, category, things)
+            for thing in scene.objects:
+                yield from self._name(path, size, thing)
+
+    def _find(self, path, size, category, things):
+        for task in self.tasks:
+            if task not in FIND:
+                continue
+            shape = FIND[task]
+            if shape is None:
+                yield self.record(task, [path], size, Answer(count=len(things)), category=category)
+                continue
+            shapes = [getattr(thing, shape) for thing in things]
+            if all(value is not None for value in shapes):
+                yield self.record(task, [path], size, Answer(**{ANSWERS[shape]: _stack(shapes, shape)}),
+                                  category=category)
+
+    def _name(self, path, size, thing):
+        for task in self.tasks:
+            if task in NAME and getattr(thing, NAME[task]) is not None:
+                shape = NAME[task]
+                yield self.record(task, [path], size, Answer(labels=[thing.category]), **{shape: getattr(thing, shape)})
+            elif task == 'REG_VG' and thing.text:
+                yield self.record(task, [path], size, Answer(bboxes=np.reshape(thing.bbox, (1, 4))), text=thing.text)
+            elif task == 'REG_CAP' and thing.text:
+                yield self.record(task, [path], size, Answer(text=thing.text), bbox=thing.bbox)
+
+
+def _stack(shapes, shape):
+    return shapes if shape == 'polygon' else np.reshape(shapes, (len(shapes), dict(bbox=4, quad=8)[shape]))

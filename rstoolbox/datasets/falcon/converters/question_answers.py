@@ -1,0 +1,34 @@
+"""RSVQA: questions about images."""
+
+from rstoolbox.structures import Answer
+
+from ..record_files import read_json
+from .base import Converter
+
+
+class QuestionRecords(Converter):
+    """``*_questions.json`` (the source) with ``*_answers.json`` beside it; entries that are not active are left out.
+
+    Images are named by their number, ``<img_id>.tif`` or ``.png``.
+    """
+
+    tasks = ('IMG_VQA',)
+
+    def records(self):
+        questions = read_json(self.source, ('questions',))['questions']
+        path = self.source.with_name(self.source.name.replace('_questions', '_answers'))
+        answers = {entry['id']: entry['answer'] for entry in read_json(path, ('answers',))['answers']
+                   if entry.get('active')}
+        files = {file.stem: file for file in sorted(self.images.iterdir())}
+        for number, entry in enumerate(questions, 1):
+            if not entry.get('active'):
+                continue
+            where = f'{self.source}, question {number}'
+            found = [answers[key] for key in entry.get('answers_ids', ()) if key in answers]
+            if not found:
+                raise ValueError(f'{where} has no answer in {path}.')
+            if str(entry['img_id']) not in files:
+                raise FileNotFoundError(f"{where} is about the image {entry['img_id']}, which is not in "
+                                        f"'{self.images}'.")
+            yield self.record('IMG_VQA', [files[str(entry['img_id'])]], None, Answer(text=str(found[0])),
+                              references=[str(answer) for answer in found[1:]], question=entry['question'])

@@ -1,0 +1,201 @@
+"""Files of instruction records: JSON as published, JSON lines and Parquet, read and written one record at a time."""
+
+import json
+import os
+import re
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as parquet
+
+from .records import SCHEMA, as_published, batched, parse_record
+
+BLANKS = re.compile(r'\s*')
+DECODER = json.JSONDecoder()
+CHUNK, LONGEST = 1 << 20, 1 << 26  # characters read at a time, and of the longest record
+
+
+def read_records(path):
+    """Read records one after the other, in constant memory.
+
+    Files are told by their suffix:
+
+    - ``.json``: a list of records as Falcon_SFT publishes them, ``{"images": [...] or null, "crop": [] or [x1, y1, x2,
+      y2], "conversations": [{"content": instruction}, {"content": answer}]}``. The instruction may begin with the line
+      ``<image>`` and then one with the ``[TAG]``.
+    - ``.jsonl``: one such record, or one with the keys of :class:`Record`, in each line.
+    - ``.parquet``: columns with the names of :class:`Record`'s attributes.
+
+    Args:
+        path (str | Path): The file.
+
+    Yields:
+        Record: In the order of the file.
+
+    Raises:
+        FileNotFoundError, ValueError: Naming the file, the record (counted from 1) and its line, and what is wrong.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file '{path}' with records.")
+    readers = {'.json': _read_json, '.jsonl': _read_json_lines, '.parquet': _read_parquet}
+    if path.suffix not in readers:
+        raise ValueError(f"'{path}': records are read from {', '.join(readers)}, not from '{path.suffix}'.")
+    for number, (line, entry) in enumerate(readers[path.suffix](path), 1):
+        where = f'{path}, record {number}' + (f' (line {line})' if line else '')
+        yield parse_record(entry, where)
+
+
+def write_records(records, path):
+    """Write records; the file appears whole or not at all.
+
+    Args:
+        records (Iterable[Record]): They may come one by one.
+        path (str | Path): The file; its suffix says the form, ``.json``, ``.jsonl`` or ``.parquet``, see
+            :func:`read_records`.
+
+    Returns:
+        int: How many were written.
+
+    Raises:
+        ValueError: If the suffix is none of them.
+    """
+    path = Path(path)
+    writers = {'.json': _write_json, '.jsonl': _write_json_lines, '.parquet': _write_parquet}
+    if path.suffix not in writers:
+        raise ValueError(f"'{path}': records are written to {', '.join(writers)}, not to '{path.suffix}'.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f'.{path.name}.{os.getpid()}.part')
+    try:
+        count = writers[path.suffix](records, temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return count
+
+
+def read_json(path, keys=()):
+    """The content of a JSON file that fits into memory; ValueError naming the file if it is cut off or lacks a key."""
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file '{path}'.")
+    try:
+        content = json.loads(path.read_text(encoding='utf-8'))
+    except ValueError as error:
+        raise ValueError(f"'{path}' is no whole JSON file: {error}") from None
+    for key in keys:
+        if not isinstance(content, dict) or key not in content:
+            raise ValueError(f"'{path}' has no '{key}'"
+                             + (f', only {", ".join(content)}.' if isinstance(content, dict) else '.'))
+    return content
+
+
+def _read_json(path):
+    """Elements of a list, decoded one at a time: a published file holds 78 million and fits no memory."""
+    with open(path, encoding='utf-8') as file:
+        source = _JsonSource(file, path)
+        source.expect('[')
+        if source.peek() == ']':
+            return
+        while True:
+            source.peek()
+            yield source.line, source.value()
+            if source.expect(',]') == ']':
+                return
+
+
+def _read_json_lines(path):
+    with open(path, encoding='utf-8') as file:
+        for line, text in enumerate(file, 1):
+            if text.strip():
+                try:
+                    yield line, json.loads(text)
+                except json.JSONDecodeError as error:
+                    raise ValueError(f'{path}, line {line}, column {error.colno}: {error.msg}.') from None
+
+
+def _read_parquet(path):
+    try:
+        file = parquet.ParquetFile(path)
+        missing = {'prompt', 'answer'} - set(file.schema_arrow.names)
+        if missing:
+            raise ValueError(f"'{path}' has no column '{sorted(missing)[0]}', only "
+                             f"{', '.join(file.schema_arrow.names)}.")
+        for batch in file.iter_batches(batch_size=4096):
+            yield from ((None, row) for row in batch.to_pylist())
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(f"'{path}' is no whole Parquet file: {error}") from None
+
+
+def _write_json(records, path):
+    count = 0
+    with open(path, 'w', encoding='utf-8') as file:
+        for count, record in enumerate(records, 1):
+            file.write(('[\n' if count == 1 else ',\n') + json.dumps(as_published(record), ensure_ascii=False))
+        file.write('\n]\n' if count else '[]\n')
+    return count
+
+
+def _write_json_lines(records, path):
+    with open(path, 'w', encoding='utf-8') as file:
+        return sum(bool(file.write(json.dumps(vars(record), ensure_ascii=False) + '\n')) for record in records)
+
+
+def _write_parquet(records, path):
+    count = 0
+    with parquet.ParquetWriter(path, SCHEMA) as writer:
+        for batch in batched(records, 4096):
+            writer.write_batch(batch)
+            count += batch.num_rows
+    return count
+
+
+class _JsonSource:
+    """JSON text read in pieces: what comes next, and in which line."""
+
+    def __init__(self, file, path):
+        self.file, self.path = file, path
+        self.text, self.place, self.line = '', 0, 1
+
+    def peek(self):
+        """The next character that is no blank; empty at the end."""
+        while True:
+            self._advance(BLANKS.match(self.text, self.place).end())
+            if self.place < len(self.text):
+                return self.text[self.place]
+            if not self._more(CHUNK):
+                return ''
+
+    def expect(self, characters):
+        """Take the next character; ValueError if it is none of these."""
+        found = self.peek()
+        if not found or found not in characters:
+            expected = ' or '.join(f"'{character}'" for character in characters)
+            raise ValueError(f'{self.path}, line {self.line}: expected {expected}, found '
+                             + (f'{self.text[self.place:self.place + 20]!r}.' if found else 'the end of the file.'))
+        self._advance(self.place + 1)
+        return found
+
+    def value(self):
+        """Take one whole value."""
+        while True:
+            try:
+                value, end = DECODER.raw_decode(self.text, self.place)
+            except json.JSONDecodeError as error:
+                held = len(self.text) - self.place
+                # Cut off by the piece's end, or wrong: only more text can tell.
+                if held < LONGEST and self._more(max(CHUNK, held)):
+                    continue
+                line = self.line + self.text.count('\n', self.place, error.pos)
+                raise ValueError(f'{self.path}, line {line}, column {error.colno}: {error.msg}.') from None
+            self._advance(end)
+            return value
+
+    def _more(self, size):
+        piece = self.file.read(size)
+        self.text, self.place = self.text[self.place:] + piece, 0
+        return bool(piece)
+
+    def _advance(self, place):
+        self.line += self.text.count('\n', self.place, place)
+        self.place = place

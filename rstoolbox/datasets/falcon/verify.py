@@ -1,0 +1,76 @@
+"""What is wrong with records and their images, found before a training does."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rstoolbox.heads import head_for
+
+from .images import image_size
+from .record_files import read_records
+from .record_store import RecordStore
+
+
+@dataclass
+class Report:
+    """How many records and different images were read, and one text for everything that is wrong."""
+
+    records: int = 0
+    images: int = 0
+    findings: list = field(default_factory=list)
+
+
+def verify_records(path, image_root, other=None, progress=iter):
+    """Read every record and the header of every image.
+
+    Args:
+        path (str | Path): A file of records or a store.
+        image_root (str | Path): The folder that image paths begin in.
+        other (str | Path, optional): The records of another split; an image that both have is a finding.
+        progress (Callable): Wraps the records, e.g. in a progress bar.
+
+    Returns:
+        Report: A file that breaks off in the middle is a finding too, and those after it are not read.
+    """
+    report, sizes = Report(), {}
+    elsewhere = {image for record in open_records(other) for image in record.images} if other else set()
+    try:
+        for number, record in enumerate(progress(open_records(path)), 1):
+            report.records = number
+            where = f'record {number}'
+            report.findings += [f'{where}: {text}' for text in _check(record, Path(image_root), sizes)]
+            report.findings += [f'{where}: {image} is an image of {other} too'
+                                for image in record.images if image in elsewhere]
+    except ValueError as error:
+        report.findings.append(str(error))
+    report.images = len(sizes)
+    return report
+
+
+def open_records(path):
+    """The records of a file or a store."""
+    return RecordStore(path) if Path(path).suffix == '.arrow' else read_records(path)
+
+
+def _check(record, root, sizes):
+    if record.task:
+        try:
+            head_for(record.task)
+        except KeyError as error:
+            yield str(error)
+    for image in record.images:
+        if image not in sizes:
+            try:
+                sizes[image] = image_size(root / image)
+            except (OSError, ValueError) as error:
+                sizes[image] = str(error)
+        if isinstance(sizes[image], str):
+            yield sizes[image]
+            continue
+        width, height = sizes[image]
+        if record.crop and not (0 <= record.crop[0] and record.crop[2] <= width
+                                and 0 <= record.crop[1] and record.crop[3] <= height):
+            yield f'the crop {record.crop} reaches beyond {image} of {width} x {height} pixels'
+    pair = [sizes[image] for image in record.images if not isinstance(sizes[image], str)]
+    if len(pair) == 2 and pair[0] != pair[1]:
+        yield '{} is {} x {} and {} is {} x {} pixels; a pair has one size'.format(
+            record.images[0], *pair[0], record.images[1], *pair[1])

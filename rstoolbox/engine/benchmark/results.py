@@ -1,0 +1,91 @@
+"""What the runs of a benchmark left, as rows of one CSV file."""
+
+import csv
+import io
+from pathlib import Path
+
+from rstoolbox.models.checkpoint import load_state
+from rstoolbox.structures.files import write_whole
+from rstoolbox.visualization.curves import read_scalars, validation_curve
+
+from ..stages import read_record
+from ..testing import METRICS
+
+RECORD = 'run.json'  # which run a folder is of
+WORDS = dict(dataset=str, config=str, pair=str, method=str, sembridge=str, seed=int, config_hash=str, split_hash=str)
+NUMBERS = ('val_accuracy', 'seconds_per_epoch', 'extra_parameters', 'peak_memory_mib')
+COLUMNS = (*WORDS, *METRICS, *NUMBERS)
+
+
+def read_result(run, folder):
+    """The row of a run, from the files of its folder.
+
+    Args:
+        run (Run): The run.
+        folder (str | Path): Where it was trained.
+
+    Returns:
+        dict | None: From column to value: ``config_hash``, the fingerprint of everything the training depends on, the
+        hash of the test split, metrics of the test split and accuracy on the validation split at the chosen epoch in
+        percent, and what it cost. None where the run is not finished, or of other settings than ``run``.
+    """
+    folder = Path(folder)
+    if read_record(folder / RECORD, ('key',)).get('key') != run.key:
+        return None
+    state = read_record(folder / 'stage.json', ('fingerprint', 'finished'))
+    test = read_record(folder / 'test.json', ('metrics',))
+    cost = read_record(folder / 'cost.json', ('seconds_per_epoch', 'extra_parameters', 'peak_memory_mib'))
+    environment = read_record(folder / 'environment.json', ('splits',))
+    if not (state.get('finished') and test and cost and environment and Path(state['artifact']).name):
+        return None
+    epoch = load_state(folder / Path(state['artifact']).name)['meta']['epoch']
+    curve = dict(validation_curve(read_scalars(sorted(folder.glob('*/vis_data/scalars.json'))), 'accuracy'))
+    return dict(dataset=run.dataset, config=run.config, pair=run.pair, method=run.method,
+                sembridge='yes' if run.sembridge else 'no', seed=run.seed, config_hash=state['fingerprint'],
+                split_hash=environment['splits'].get('test'), **{key: test['metrics'].get(key) for key in METRICS},
+                val_accuracy=curve.get(epoch), **{key: cost[key] for key in NUMBERS[1:]})
+
+
+def write_csv(rows, path):
+    """Write rows as :func:`read_result` gives them; the file appears whole or not at all."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator='\n')
+    writer.writeheader()
+    writer.writerows(rows)
+    write_whole(text.getvalue().encode(), path)
+
+
+def read_csv(path):
+    """The rows of a CSV of :func:`write_csv`, with numbers as numbers and None where a cell is empty.
+
+    Raises:
+        FileNotFoundError: No such file.
+        ValueError: It lacks columns, a cell is no number, or a run stands there twice.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no '{path}'. tools/benchmark.py writes a results.csv.")
+    with path.open(newline='', encoding='utf-8') as file:
+        reader = csv.DictReader(file)
+        missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
+        if missing:
+            raise ValueError(f"'{path}' is no result of tools/benchmark.py: it has no column {', '.join(missing)}.")
+        rows, seen = [], set()
+        for number, cells in enumerate(reader, 2):
+            row = {column: _value(cells[column], column, f'{path}, line {number}') for column in COLUMNS}
+            identity = tuple(row[key] for key in ('dataset', 'pair', 'method', 'sembridge', 'seed'))
+            if identity in seen:
+                raise ValueError(f"'{path}', line {number}: the run {'/'.join(map(str, identity))} stands there twice.")
+            seen.add(identity)
+            rows.append(row)
+    return rows
+
+
+def _value(text, column, where):
+    kind = WORDS.get(column, float)
+    if not text and column not in WORDS:
+        return None
+    try:
+        return kind(text)
+    except (ValueError, TypeError):
+        raise ValueError(f"{where}: {column} = '{text}', expected a number.") from None

@@ -1,0 +1,203 @@
+"""Runs of a benchmark, each in a process of its own, none of them twice."""
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from pprint import pformat
+
+import torch
+from filelock import FileLock, Timeout
+
+from rstoolbox.structures.files import write_json, write_whole
+
+from ..stages import read_record
+from .results import RECORD, read_result
+
+PACKAGE = Path(__file__).resolve().parents[2]
+TOOLS = PACKAGE / '.mim' / 'tools'
+POLL = 0.2  # seconds
+PATIENCE = 10  # seconds that a process has to end before it is killed
+TAIL = 12  # lines of a failed run's log
+WAITING, RUNNING, ELSEWHERE, DONE, FAILED = 'waiting', 'running', 'elsewhere', 'done', 'failed'
+
+
+class Cell:
+    """A run, where it stands and what came out."""
+
+    def __init__(self, run, folder):
+        self.run, self.folder = run, folder
+        self.lock = FileLock(folder / '.benchmark.lock')
+        self.state, self.result, self.process, self.begin, self.end, self.why = WAITING, None, None, None, None, ''
+
+    @property
+    def log(self):
+        return self.folder / 'run.log'
+
+    @property
+    def seconds(self):
+        """Seconds since the run was started by this command; None where it was not."""
+        return None if self.begin is None else (self.end or time.time()) - self.begin
+
+    @property
+    def tail(self):
+        """The last lines of the log."""
+        lines = self.log.read_text(errors='replace').rstrip().splitlines() if self.log.is_file() else []
+        return '\n'.join(lines[-TAIL:])
+
+    @property
+    def has_stages(self):
+        """Whether all that its students share is there: its own training has begun."""
+        return (self.folder / 'stage.json').is_file()
+
+
+class Scheduler:
+    """Runs what is missing of a benchmark, some runs at a time.
+
+    Each run is a process of ``tools/train.py``, so that it can be started by hand too, and one that crashes takes no
+    other along. A lock keeps a second command off the runs of the first; what that one finishes counts here too. Of the
+    runs that share teacher and matcher one goes ahead until these are there.
+
+    Args:
+        runs (list[Run]): In the order in which they are started.
+        root (str | Path): Each run goes to ``<root>/<name of the run>``.
+        stages (str | Path): Where runs share their stages, unless the spec says so itself.
+        jobs (int): How many run at a time.
+        partition (str, optional): Partition of a Slurm cluster on which each run is started with ``srun``; else they
+            run on this machine.
+        changed (callable): Called with the cell whose state has changed.
+    """
+
+    def __init__(self, runs, root, stages, jobs=1, partition=None, changed=lambda cell: None):
+        self.cells = [Cell(run, Path(root) / run.name) for run in runs]
+        self.stages, self.jobs, self.partition, self.changed = Path(stages), jobs, partition, changed
+        self.slots = list(range(jobs))
+
+    def run(self, tick=lambda: None):
+        """Run until every cell is done or failed; ``tick`` is called several times a second.
+
+        A ``KeyboardInterrupt`` stops the processes before it goes on its way.
+        """
+        try:
+            while True:
+                for cell in self.cells:
+                    if cell.state == RUNNING:
+                        self._look_after(cell)
+                for cell in self.cells:
+                    if self.slots and cell.state in (WAITING, ELSEWHERE):
+                        self._take(cell)
+                tick()
+                if all(cell.state in (DONE, FAILED) for cell in self.cells):
+                    return
+                time.sleep(POLL)
+        finally:
+            self._stop()
+
+    def look(self):
+        """Read what is finished, and start nothing."""
+        for cell in self.cells:
+            self._set(cell, result=read_result(cell.run, cell.folder))
+
+    def _set(self, cell, state=None, result=None):
+        if result is not None:
+            state, cell.result = DONE, result
+        if state not in (None, cell.state):
+            cell.state = state
+            self.changed(cell)
+
+    def _take(self, cell):
+        shared = (cell.run.dataset, cell.run.pair)
+        if any(other.state == RUNNING and not other.has_stages and (other.run.dataset, other.run.pair) == shared
+               for other in self.cells):
+            return
+        cell.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            cell.lock.acquire(timeout=0)
+        except Timeout:
+            self._set(cell, ELSEWHERE)
+            return
+        try:
+            self._set(cell, result=read_result(cell.run, cell.folder))
+            if cell.state != DONE:
+                self._start(cell)
+        finally:
+            if cell.state != RUNNING:
+                cell.lock.release()
+
+    def _start(self, cell):
+        run, config = cell.run, cell.folder / 'config.py'
+        record = read_record(cell.folder / RECORD, ('key',))
+        # What an earlier version of the spec left is set aside by the run itself.
+        resume = record.get('key', run.key) == run.key
+        write_json(dict(key=run.key, dataset=run.dataset, pair=run.pair, method=run.method, sembridge=run.sembridge,
+                        seed=run.seed), cell.folder / RECORD)
+        cfg = run.cfg.to_dict()
+        cfg['stage_root'] = cfg.get('stage_root') or str(self.stages)
+        # mmengine's own dump sorts the keys, and the order of stages counts.
+        lines = [f'{key} = {pformat(value, width=120, sort_dicts=False)}\n' for key, value in cfg.items()]
+        write_whole(''.join(lines).encode(), config)
+        arguments = [*(['--resume'] if resume else []), *(['--amp'] if run.amp else [])]
+        slot = self.slots.pop(0)
+        command = self._command(cell, config, arguments)
+        with cell.log.open('ab') as log:
+            log.write(f'$ {shlex.join(command)}\n'.encode())
+            log.flush()
+            # In a session of its own, so that Ctrl-C reaches this command alone, which then stops it in order.
+            cell.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+                                            env=self._environment(slot), start_new_session=True)
+        cell.slot, cell.begin = slot, time.time()
+        self._set(cell, RUNNING)
+
+    def _command(self, cell, config, arguments):
+        if self.partition:
+            return [str(TOOLS / 'slurm_train.sh'), self.partition, cell.run.name.replace('/', '-'), str(config),
+                    str(cell.folder), *arguments]
+        return [sys.executable, '-u', str(TOOLS / 'train.py'), str(config), '--work-dir', str(cell.folder), *arguments]
+
+    def _environment(self, slot):
+        # Works from a checkout that is not installed, too.
+        path = os.pathsep.join(filter(None, [str(PACKAGE.parent), os.environ.get('PYTHONPATH')]))
+        values = dict(os.environ, PYTHONPATH=path, PYTHON=sys.executable)
+        if self.partition:
+            values.setdefault('GPUS', '1')
+            return dict(values, PORT=str(int(values.get('PORT', 29500)) + slot))
+        values.setdefault('OMP_NUM_THREADS', str(max(len(os.sched_getaffinity(0)) // self.jobs, 1)))
+        if torch.cuda.device_count() > 1:
+            known = os.environ.get('CUDA_VISIBLE_DEVICES')
+            devices = known.split(',') if known else list(map(str, range(torch.cuda.device_count())))
+            values['CUDA_VISIBLE_DEVICES'] = devices[slot % len(devices)]
+        return values
+
+    def _look_after(self, cell):
+        code = cell.process.poll()
+        if code is None:
+            return
+        cell.end = time.time()
+        result = read_result(cell.run, cell.folder) if code == 0 else None
+        if code < 0:
+            cell.why = f'killed by {signal.Signals(-code).name}'
+        elif result is None:
+            cell.why = f'ended with exit code {code}' if code else 'ended without a result'
+        self._free(cell)
+        self._set(cell, FAILED, result)
+
+    def _free(self, cell):
+        cell.lock.release()
+        self.slots.append(cell.slot)
+
+    def _stop(self):
+        """End the processes that still run, with those that load their data."""
+        running = [cell for cell in self.cells if cell.state == RUNNING]
+        for sign in (signal.SIGTERM, signal.SIGKILL):
+            for cell in running:
+                if cell.process.poll() is None:
+                    os.killpg(cell.process.pid, sign)
+            deadline = time.time() + PATIENCE
+            while any(cell.process.poll() is None for cell in running) and time.time() < deadline:
+                time.sleep(POLL / 4)
+        for cell in running:
+            self._free(cell)
+            self._set(cell, WAITING)

@@ -1,0 +1,187 @@
+"""What a benchmark compares: a Python file, and the runs that it stands for."""
+
+import ast
+import copy
+import difflib
+import hashlib
+import json
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mmengine.config import Config
+
+from rstoolbox.registry import TRANSFER_LOSSES, UnknownTypeError
+
+from ..config import ConfigError, check_types, runner_config, set_option
+from ..errors import read_config
+from ..stages import canonical
+
+KEYS = dict(datasets=dict, methods=dict, pairs=dict, seeds=(list, tuple), options=dict, amp=bool)
+NEEDED = ('datasets', 'methods', 'pairs', 'seeds')
+NO_TRANSFER = 'none'
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training: a method, plain or with SemBridge, on a data set, for a pair of networks, from a seed."""
+
+    dataset: str
+    pair: str
+    method: str
+    sembridge: bool
+    seed: int
+    config: str  # of the data set, as the spec names it
+    amp: bool = field(repr=False)
+    cfg: Config = field(repr=False, compare=False)
+    key: str = field(repr=False)  # of all its settings
+
+    @property
+    def name(self):
+        """Its place below the folder of runs."""
+        return f'{self.dataset}/{self.pair}/{self.method}{"+sembridge" if self.sembridge else ""}/seed{self.seed}'
+
+
+def read_spec(path, options=None, amp=False):
+    """Read a spec and check everything in it that can be known before a run starts.
+
+    Args:
+        path (str): A Python file with ``datasets`` (name -> ``dict(config=..., options=...)``), ``methods`` (name ->
+            config of a transfer loss), ``pairs`` (name -> options of the config), ``seeds``, and if need be
+            ``options`` for every run and ``amp``. Other variables are free where the file itself reads them.
+        options (dict, optional): Overrides of every run that win over those of the spec.
+        amp (bool): Train in mixed precision whatever the spec says.
+
+    Returns:
+        list[Run]: Seed by seed, and within a seed method by method, so that the first results come from everywhere.
+
+    Raises:
+        ConfigError: Anything wrong, with the nearest name that would do.
+    """
+    spec = _read(path)
+    methods = {NO_TRANSFER: None, **_check_methods(path, spec['methods'])}
+    runs = []
+    for dataset, entry in spec['datasets'].items():
+        for pair, pair_options in spec['pairs'].items():
+            chosen = {**spec['options'], **entry.get('options', {}), **pair_options, **(options or {})}
+            try:
+                cfg = read_config(entry['config'], chosen)
+                variants = _variants(cfg, methods, entry['config'])
+                for variant in variants.values():
+                    runner_config(variant)  # raises where it does not fit the classes it names
+            except ConfigError as error:
+                raise ConfigError(f"{path}, data set '{dataset}', pair '{pair}': {error}") from None
+            for (method, sembridge), variant in variants.items():
+                runs += [_run(dataset, pair, method, sembridge, seed, entry['config'], spec['amp'] or amp, variant,
+                              chosen) for seed in spec['seeds']]
+    return sorted(runs, key=lambda run: (spec['seeds'].index(run.seed), list(methods).index(run.method), run.sembridge))
+
+
+def _run(dataset, pair, method, sembridge, seed, config, amp, variant, options):
+    cfg = copy.deepcopy(variant)
+    set_option(cfg, 'randomness.seed', seed)
+    settings = json.dumps([canonical(cfg, {}), options, amp], sort_keys=True, default=str)
+    return Run(dataset, pair, method, sembridge, seed, config, amp, cfg,
+               hashlib.sha256(settings.encode()).hexdigest()[:16])
+
+
+def _variants(cfg, methods, path):
+    """The config of every method, plain and with SemBridge, without the seed."""
+    rows, kd = cfg.get('rows') or {}, (cfg.model.get('losses') or {}).get('kd')
+    if not {NO_TRANSFER, 'kd'} <= set(rows) or cfg.get('row') != 'sembridge' or not kd:
+        raise ConfigError(f"'{path}' is no experiment with the rows none, kd and sembridge, whose loss 'kd' a method "
+                          'replaces. Inherit from _base_/distillers/sembridge.py.')
+    variants = {(NO_TRANSFER, False): _variant(cfg, NO_TRANSFER, rows[NO_TRANSFER])}
+    for method, loss in methods.items():
+        if loss is None:
+            continue
+        variants[method, False] = _variant(cfg, method, {**rows['kd'], 'model.losses': {method: loss}})
+        # lambda_1, which the config gives vanilla KD, weighs the method's own loss
+        weight = kd['loss_weight'] * TRANSFER_LOSSES.build(copy.deepcopy(loss)).loss_weight
+        others = {name: other for name, other in cfg.model.losses.items() if name != 'kd'}
+        variants[method, True] = _variant(cfg, method, {
+            'model.losses': {method: dict(loss, loss_weight=weight), **others}})
+    return variants
+
+
+def _variant(cfg, method, settings):
+    cfg = copy.deepcopy(cfg)
+    cfg.rows, cfg.row = {}, method
+    for path, value in settings.items():
+        set_option(cfg, path, copy.deepcopy(value))
+    if isinstance(cfg.custom_hooks, str):
+        raise ConfigError(f'custom_hooks is the reference {cfg.custom_hooks}; write a list, to which a hook is added.')
+    cfg.custom_hooks = [*cfg.custom_hooks, dict(type='CostHook')]
+    return cfg
+
+
+def _read(path):
+    if not Path(path).is_file():
+        raise ConfigError(f"There is no benchmark '{path}'; see configs/benchmarks for two that came along.")
+    try:
+        content = Config.fromfile(path).to_dict()
+        free = {node.id for node in ast.walk(ast.parse(Path(path).read_text(encoding='utf-8')))
+                if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    except Exception as error:  # a spec is code, which may fail in any way there is
+        raise ConfigError(f"The benchmark '{path}' cannot be read: {type(error).__name__}: {error}.") from error
+    for key in content:
+        if key not in KEYS and key not in free:
+            raise ConfigError(f"{path}: nothing reads '{key}'. {_nearest(key, KEYS)}")
+    missing = [key for key in NEEDED if not content.get(key)]
+    if missing:
+        raise ConfigError(f'{path}: {", ".join(missing)} must be there and not empty.')
+    for key, kind in KEYS.items():
+        content.setdefault(key, kind() if isinstance(kind, type) else ())
+        if not isinstance(content[key], kind):
+            kinds = kind if isinstance(kind, tuple) else (kind,)
+            raise ConfigError(f'{path}: {key} = {content[key]!r}, expected a {kinds[0].__name__}.')
+    _check_seeds(path, content['seeds'])
+    for key in ('datasets', 'pairs'):
+        _check_names(path, key, content[key])
+    for name, entry in content['datasets'].items():
+        for key in entry:
+            if key not in ('config', 'options'):
+                raise ConfigError(f"{path}: datasets.{name} has no '{key}'. {_nearest(key, ('config', 'options'))}")
+        if not isinstance(entry.get('config'), str):
+            raise ConfigError(f'{path}: datasets.{name} needs a config, the path of an experiment.')
+    return content
+
+
+def _check_seeds(path, seeds):
+    for number, seed in enumerate(seeds):
+        if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2 ** 32:
+            raise ConfigError(f'{path}: seeds.{number} = {seed!r}, expected a whole number from 0 to {2 ** 32 - 1}.')
+        if seed in seeds[:number]:
+            raise ConfigError(f'{path}: seed {seed} stands there twice; a run counts once.')
+
+
+def _check_names(path, key, entries):
+    for name, entry in entries.items():
+        if not re.fullmatch(r'[A-Za-z0-9][\w-]*', str(name)):
+            raise ConfigError(f"{path}: {key} has '{name}', which is to be a folder's name: letters, digits, _ and -.")
+        if not isinstance(entry, dict):
+            raise ConfigError(f'{path}: {key}.{name} = {entry!r}, expected a dict.')
+
+
+def _check_methods(path, methods):
+    methods = {name: loss for name, loss in methods.items() if not (name == NO_TRANSFER and loss in (None, {}))}
+    _check_names(path, 'methods', methods)
+    for name, loss in methods.items():
+        if name in (NO_TRANSFER, 'task', 'ska') or not name.isidentifier():
+            raise ConfigError(f"{path}: a method cannot be called '{name}'; 'none', 'task' and 'ska' are taken, and "
+                              'letters, digits and _ are what a name is made of.')
+        if 'type' not in loss:
+            raise ConfigError(f'{path}: methods.{name} names no type. Known: '
+                              f'{", ".join(TRANSFER_LOSSES.known_names())}.')
+        try:
+            TRANSFER_LOSSES.get(loss['type'])
+            check_types(dict(methods={name: loss}))
+            TRANSFER_LOSSES.build(copy.deepcopy(loss))
+        except (ValueError, UnknownTypeError) as error:
+            raise ConfigError(f'{path}, methods.{name}: {error}') from None
+    return methods
+
+
+def _nearest(key, known):
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
+    return f"Did you mean '{near[0]}'?" if near else f'There are: {", ".join(known)}.'

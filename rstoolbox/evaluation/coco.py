@@ -1,0 +1,77 @@
+"""Average precision of horizontal boxes as COCO defines it."""
+
+import numpy as np
+from faster_coco_eval import COCO, COCOeval_faster
+
+from .boxes import in_fixed_order, ranking, score_objects
+
+AREAS = ('all', 'small', 'medium', 'large')
+
+
+def score_hbb(records):
+    """Score horizontal boxes by COCO's rules, where images are those of the records and classes those of the prompts.
+
+    A prediction whose best ground truth is taken may hit the next, and precision is read at 101 recalls; see Lin et
+    al., Microsoft COCO, 2014. No prediction is left out, however many an image has.
+
+    Args:
+        records (Sequence[Record]): Records of one task.
+
+    Returns:
+        tuple[dict, dict]: Scalars in percent: ``AP``, ``AP50``, ``AP75`` by COCO, the others and the details as in
+        :func:`~rstoolbox.evaluation.boxes.score_objects`; ``per_class`` has the three for each class, ``areas`` the AP
+        of small, medium and large objects, ``voc`` the three as in Pascal VOC. None without ground truth.
+    """
+    scalars, details = score_objects(records, 'bboxes')
+    details['voc'] = {name: scalars.pop(name) for name in ('AP', 'AP50', 'AP75')}
+    records = in_fixed_order(records, 'bboxes')
+    names = sorted(details['per_class'])
+    precision = _precision(records, names)  # thresholds, recalls, classes, areas
+    values = dict(zip(('AP', 'AP50', 'AP75'), (precision, precision[:1], precision[5:6])))
+    scalars = {name: _mean(value[..., 0]) for name, value in values.items()} | scalars
+    for index, name in enumerate(names):
+        details['per_class'][name].update({key: _mean(value[:, :, index, 0]) for key, value in values.items()})
+    details['areas'] = {area: _mean(precision[..., index]) for index, area in enumerate(AREAS) if index}
+    return scalars, details
+
+
+def _precision(records, names):
+    scores, _ = ranking(records, 'bboxes')
+    images = {record.image_id: number for number, record in enumerate(records, 1) if record.image_id is not None}
+    truths, predictions = [], []
+    for number, (record, confidence) in enumerate(zip(records, scores), 1):
+        place = dict(image_id=images.get(record.image_id, number),
+                     category_id=1 + names.index(record.category or 'object'))
+        truths += [place | _box(box) | dict(id=number, iscrowd=0)
+                   for number, box in enumerate(record.truth.bboxes, len(truths) + 1)]
+        predictions += [place | _box(box) | dict(id=number, score=float(score))
+                        for number, (box, score) in enumerate(zip(record.prediction.bboxes, confidence),
+                                                              len(predictions) + 1)]
+    if not truths:
+        return np.full((10, 101, len(names), len(AREAS)), -1.)
+    frame = dict(images=[dict(id=number) for number in range(1, len(records) + 1)],
+                 categories=[dict(id=number, name=name) for number, name in enumerate(names, 1)])
+    evaluation = COCOeval_faster(_coco(frame, truths), _coco(frame, predictions), 'bbox',
+                                 print_function=lambda *text: None)
+    evaluation.params.maxDets = [max(len(predictions), 1)]
+    evaluation.evaluate()
+    evaluation.accumulate()
+    return evaluation.eval['precision'][..., -1]
+
+
+def _coco(frame, annotations):
+    coco = COCO()
+    coco.dataset = frame | dict(annotations=annotations)
+    coco.createIndex()
+    return coco
+
+
+def _box(box):
+    x, y, right, bottom = map(float, box)
+    width, height = max(right - x, 0.), max(bottom - y, 0.)
+    return dict(bbox=[x, y, width, height], area=width * height)
+
+
+def _mean(precision):
+    known = precision[precision > -1]
+    return 100 * float(known.mean()) if known.size else None

@@ -1,0 +1,122 @@
+"""Classification, visual question answering and counting, from the text of an answer. All in percent."""
+
+import re
+
+import numpy as np
+from sklearn.metrics import accuracy_score, f1_score, jaccard_score, precision_recall_fscore_support
+from sklearn.preprocessing import MultiLabelBinarizer
+
+from rstoolbox.heads.base import drop_full_stop
+
+from .record import percentage
+
+NUMBER = re.compile(r'[+-]?\d+(\.\d+)?')
+
+
+def clean_text(text):
+    """Return text as it is compared: no special tokens, single blanks, lower case, without one final full stop."""
+    return drop_full_stop(text).lower()
+
+
+def clean_labels(answer):
+    """Return the class names of an answer, cleaned, in its order; from its text where it lists no labels."""
+    labels = answer.labels or clean_text(answer.text).split(',')
+    return [label for label in map(clean_text, labels) if label]
+
+
+def score_classification(records):
+    """Score class names: over the true classes, so that an unknown answer misses its class and adds none.
+
+    Single label: ``accuracy``, macro ``precision``, ``recall``, ``f1`` and ``weighted_f1`` (by support). Several
+    labels, where any ground truth has more than one: ``accuracy`` counts sets that are wholly right, ``jaccard`` and
+    ``samples_f1`` are means over samples. An undefined ratio counts as 0. ``false_alarm_rate``: of all answers, those
+    with a class that no ground truth has.
+
+    Args:
+        records (Sequence[Record]): Records of one task.
+
+    Returns:
+        tuple[dict, dict]: Scalars in percent, and details: ``mode`` and ``per_class`` with ``precision``, ``recall``,
+        ``f1`` in percent and ``support``.
+    """
+    truths = [clean_labels(record.truth) for record in records]
+    answers = [clean_labels(record.prediction) for record in records]
+    scalars, per_class, mode = (_multi if any(len(truth) > 1 for truth in truths) else _single)(truths, answers)
+    scalars = {name: 100 * float(value) for name, value in scalars.items()}
+    known = set().union(*truths)
+    scalars['parse_failure_rate'] = percentage(not answer or record.prediction.failures > 0
+                                               for record, answer in zip(records, answers))
+    scalars['false_alarm_rate'] = percentage(bool(set(answer) - known) for answer in answers)
+    return scalars, dict(mode=mode, per_class=per_class)
+
+
+def score_vqa(records):
+    """Score answers to questions: ``accuracy`` by equal text, F1 weighted by the support of each true answer."""
+    truths, answers = ([clean_text(answer.text) for answer in side] for side in _sides(records))
+    return _exact(truths, answers) | dict(
+        parse_failure_rate=percentage(not answer or record.prediction.failures > 0
+                                      for record, answer in zip(records, answers))), {}
+
+
+def score_counting(records):
+    """Score counts: as answers to questions, and as numbers.
+
+    ``numeric_accuracy`` compares numbers, and an unreadable one is wrong; ``MAE`` and ``RMSE`` are in objects, over the
+    pairs where both are numbers. ``false_alarm_rate``: of the records without an object, those where some were counted.
+    """
+    truths, answers = ([clean_text(answer.text) for answer in side] for side in _sides(records))
+    true_counts, counts = ([count_of(answer) for answer in side] for side in _sides(records))
+    pairs = [(count, true) for count, true in zip(counts, true_counts) if None not in (count, true)]
+    errors = np.array([count - true for count, true in pairs])
+    scalars = _exact(truths, answers) | dict(
+        numeric_accuracy=percentage(count is not None and count == true for count, true in zip(counts, true_counts)),
+        MAE=float(np.abs(errors).mean()) if pairs else None,
+        RMSE=float(np.sqrt((errors ** 2).mean())) if pairs else None,
+        parse_failure_rate=percentage(count is None for count in counts),
+        false_alarm_rate=percentage(bool(count) for count, true in zip(counts, true_counts) if true == 0))
+    return scalars, dict(readable_pairs=len(pairs))
+
+
+def count_of(answer):
+    """Return the number an answer gives, None where there is none; its text has to be a plain number."""
+    if answer.count is not None:
+        return float(answer.count)
+    text = clean_text(answer.text)
+    return float(text) if NUMBER.fullmatch(text) else None
+
+
+def _sides(records):
+    return [record.truth for record in records], [record.prediction for record in records]
+
+
+def _exact(truths, answers):
+    weighted = f1_score(truths, answers, labels=sorted(set(truths)), average='weighted', zero_division=0)
+    return dict(accuracy=100 * float(accuracy_score(truths, answers)), weighted_f1=100 * float(weighted))
+
+
+def _single(truths, answers):
+    truths, answers = ([', '.join(labels) for labels in side] for side in (truths, answers))
+    names = sorted(set(truths))
+    macro, per_class = _over_classes(truths, answers, names)
+    weighted = f1_score(truths, answers, labels=names, average='weighted', zero_division=0)
+    return dict(accuracy=accuracy_score(truths, answers), **macro, weighted_f1=weighted), per_class, 'single'
+
+
+def _multi(truths, answers):
+    names = sorted(set().union(*truths))
+    only_answered = sorted(set().union(*answers) - set(names))
+    binarizer = MultiLabelBinarizer(classes=names + only_answered)
+    truths, answers = binarizer.fit_transform(truths), binarizer.transform(answers)
+    macro, per_class = _over_classes(truths, answers, names, range(len(names)))
+    samples = dict(average='samples', zero_division=0)
+    return dict(accuracy=accuracy_score(truths, answers), jaccard=jaccard_score(truths, answers, **samples),
+                samples_f1=f1_score(truths, answers, **samples), **macro), per_class, 'multi'
+
+
+def _over_classes(truths, answers, names, labels=None):
+    values = precision_recall_fscore_support(truths, answers, labels=names if labels is None else list(labels),
+                                             zero_division=0)
+    macro = dict(zip(('precision', 'recall', 'f1'), (value.mean() for value in values)))
+    per_class = {name: dict(precision=100 * float(precision), recall=100 * float(recall), f1=100 * float(f1),
+                            support=int(support)) for name, precision, recall, f1, support in zip(names, *values)}
+    return macro, per_class

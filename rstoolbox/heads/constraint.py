@@ -1,0 +1,130 @@
+"""Generation held to the grammar of a task, so that every answer can be read."""
+
+import torch
+from transformers import LogitsProcessor
+
+from .vocabulary import TokenAutomaton, Vocabulary
+
+
+class AnswerConstraint:
+    """Makes the logits processors that hold generation to what the heads can read.
+
+    Build it once for a tokenizer: what a task allows is worked out at its first use and kept.
+
+    Args:
+        tokenizer (transformers.PreTrainedTokenizerBase): The tokenizer of the model.
+
+    Example::
+
+        constraint = AnswerConstraint(processor.tokenizer)
+        model.generate(**inputs, max_length=1024, no_repeat_ngram_size=0,
+                       logits_processor=[constraint.processor([head_for('REG_DET_OBB')], max_length=1024)])
+    """
+
+    def __init__(self, tokenizer):
+        self._vocabulary = Vocabulary(tokenizer)
+        self._automata = {}
+        self._masks = {}
+
+    def processor(self, heads, max_length, answer_start=2, classes=None):
+        """Return the logits processor for one call of ``generate``.
+
+        It must see scores that nothing else forbids: ``no_repeat_ngram_size`` is to be 0, as coordinates repeat.
+
+        Args:
+            heads (Sequence[TaskHead]): The task of every sample of the batch.
+            max_length (int): Of a whole sequence in tokens, as ``generate(max_length=..)`` has it: decoder start token
+                and end token included. Near it only tokens remain from which the answer still ends in time.
+            answer_start (int): How many tokens stand before the answer: 2 where the decoder start token is followed by
+                a forced ``<s>`` as with Florence-2, 1 without.
+            classes (Sequence[str], optional): The only class names that may be answered; any text otherwise.
+
+        Returns:
+            AnswerProcessor: A ``transformers.LogitsProcessor``, for any number of beams.
+
+        Raises:
+            ValueError: If ``max_length`` leaves no room for the shortest answer, or the tokenizer cannot spell it.
+        """
+        automata = [self._automaton(head, classes) for head in heads]
+        for head, automaton in zip(heads, automata):
+            shortest = answer_start + automaton.lengths[0]
+            if max_length < shortest:
+                raise ValueError(f'The shortest answer of {head.tag} takes {shortest} tokens with those around it, but '
+                                 f'max_length is {max_length}.')
+        return AnswerProcessor(automata, self._masks, self._vocabulary.end, max_length, answer_start)
+
+    def _automaton(self, head, classes):
+        expression = head.pattern(classes)
+        if expression not in self._automata:
+            self._automata[expression] = TokenAutomaton(expression, self._vocabulary)
+        return self._automata[expression]
+
+
+class AnswerProcessor(LogitsProcessor):
+    """Forbids every token after which no answer of the task is possible; see :class:`AnswerConstraint`."""
+
+    def __init__(self, automata, masks, end, max_length, answer_start):
+        self._automata = automata
+        self._masks = masks
+        self._end = end
+        self._max_length = max_length
+        self._answer_start = answer_start
+        self._states = {}
+
+    def __call__(self, input_ids, scores):
+        """Return the scores (B beams, V) with -inf where a token is forbidden after ``input_ids`` (B beams, L)."""
+        length = input_ids.shape[1]
+        if length < self._answer_start:
+            self._check_forced(scores)
+            return scores
+        room = self._max_length - length
+        beams, rest = divmod(len(input_ids), len(self._automata))
+        if rest or not beams:
+            raise ValueError(f'The constraint was made for {len(self._automata)} samples, but the batch has '
+                             f'{len(input_ids)} rows; give one head for every sample.')
+        rows = input_ids.cpu().numpy()
+        # A row continues some row of the step before, but beams change places: each is found by its tokens.
+        keys = [(number // beams, row.tobytes()) for number, row in enumerate(rows)]
+        states = [self._state(sample, row) for (sample, _), row in zip(keys, rows)]
+        self._states = dict(zip(keys, states))
+        masks = [self._mask(self._automata[sample], state, room, scores) for (sample, _), state in zip(keys, states)]
+        scores = scores.masked_fill(~torch.stack(masks), -torch.inf)
+        if length == self._answer_start and not torch.isfinite(scores).any(-1).all():
+            raise ValueError('No first token of an answer is left, something else forbids them: a token that is forced '
+                             f'here (answer_start is {self._answer_start}), or tokens that are suppressed.')
+        return scores
+
+    def _check_forced(self, scores):
+        """A free token before the answer would be anything, also the end."""
+        if (torch.isfinite(scores).sum(-1) > 1).any():
+            raise ValueError(f'The answer is said to start after {self._answer_start} tokens, but the model may choose '
+                             'one of them. Pass forced_bos_token_id to generate, or answer_start=1 to the constraint '
+                             'if the answer follows the decoder start token at once.')
+
+    def _state(self, sample, row):
+        """The state after a row; END also after a token that was forbidden, as of beams that are out of the race."""
+        automaton, before = self._automata[sample], (sample, row[:-1].tobytes())
+        state, tokens = 0, row[self._answer_start:]
+        if before in self._states and len(row) > self._answer_start:
+            state, tokens = self._states[before], row[-1:]
+        for token in tokens.tolist():
+            state = automaton.steps[state].get(token, automaton.END) if state != automaton.END else state
+        return state
+
+    def _mask(self, automaton, state, room, scores):
+        key = (automaton, state, scores.shape[-1], scores.device)
+        if state == automaton.END:
+            tokens = [self._end]
+        else:
+            tokens, lengths = automaton.choices(state)
+            if lengths.max() >= room:
+                # Near the end of the sequence the mask differs at every step and is not kept.
+                key, tokens = None, tokens[lengths < room]
+        if key in self._masks:
+            return self._masks[key]
+        mask = torch.zeros(scores.shape[-1], dtype=torch.bool)
+        mask[torch.as_tensor(tokens)] = True
+        mask = mask.to(scores.device)
+        if key is not None:
+            self._masks[key] = mask
+        return mask

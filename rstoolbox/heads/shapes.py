@@ -1,0 +1,143 @@
+"""Answers that are shapes, and slots that hold one."""
+
+import numpy as np
+
+from ..structures import Answer
+from .base import ABSENT, TaskHead, says_absent
+from .grammar import (
+    dequantize,
+    format_boxes,
+    format_polygons,
+    format_quads,
+    quantize,
+    read_shapes,
+    strip_special_tokens,
+)
+from .patterns import box_pattern, polygon_pattern, quad_pattern, shapes_pattern
+
+
+class BoxHead(TaskHead):
+    """Horizontal boxes; none is written as a sentence."""
+
+    def encode(self, annotation, image_size):
+        boxes = _rows(annotation, 'bboxes', 4, self.tag)
+        return format_boxes(quantize(boxes, image_size), self.coordinate) or ABSENT
+
+    def decode(self, text, image_size):
+        boxes, failures = read_answer(text, 'box')
+        corners = dequantize(np.reshape(boxes, (-1, 4)), image_size).reshape(-1, 2, 2)
+        # Corners in the wrong order still name one box.
+        boxes = np.concatenate([corners.min(1), corners.max(1)], axis=1)
+        return Answer(text=strip_special_tokens(text), bboxes=boxes, failures=failures)
+
+    def pattern(self, classes=None):
+        return shapes_pattern(box_pattern(self.coordinate), ABSENT)
+
+
+class QuadHead(TaskHead):
+    """Oriented boxes as four corners; none is written as a sentence."""
+
+    def encode(self, annotation, image_size):
+        quads = _rows(annotation, 'quads', 8, self.tag)
+        return format_quads(quantize(quads, image_size), self.coordinate) or ABSENT
+
+    def decode(self, text, image_size):
+        quads, failures = read_answer(text, 'quad')
+        quads = dequantize(np.reshape(quads, (-1, 8)), image_size)
+        return Answer(text=strip_special_tokens(text), quads=quads, failures=failures)
+
+    def pattern(self, classes=None):
+        return shapes_pattern(quad_pattern(self.coordinate), ABSENT)
+
+
+class PolygonHead(TaskHead):
+    """Instances of one or more rings; none is written as a sentence."""
+
+    def encode(self, annotation, image_size):
+        _refuse_other_shapes(annotation, 'polygons', self.tag)
+        polygons = [[_ring(ring, f'{self.tag}: ring {number} of instance {instance}')
+                     for number, ring in enumerate(rings)] for instance, rings in enumerate(annotation.polygons)]
+        if not all(polygons):
+            raise ValueError(f'{self.tag}: instance {polygons.index([])} of the annotation has no ring.')
+        bins = [[quantize(ring, image_size) for ring in rings] for rings in polygons]
+        return format_polygons(bins, self.coordinate) or ABSENT
+
+    def decode(self, text, image_size):
+        instances, failures = read_answer(text, 'poly')
+        polygons = []
+        for rings in instances:
+            whole = [dequantize(ring, image_size).reshape(-1, 2) for ring in rings if len(ring) >= 6]
+            failures += len(rings) - len(whole)
+            polygons += [whole] if whole else []
+        return Answer(text=strip_special_tokens(text), polygons=polygons, failures=failures)
+
+    def pattern(self, classes=None):
+        return shapes_pattern(polygon_pattern(self.coordinate), ABSENT)
+
+
+class RegionSlot:
+    """Mix-in of heads whose prompt names a region, in pixels of the image."""
+
+    regions = dict(bbox=('box', 4), quad=('quad', 8), polygon=('poly', None))
+
+    def write_slot(self, name, value, image_size):
+        if name not in self.regions:
+            return super().write_slot(name, value, image_size)
+        if image_size is None:
+            raise ValueError(f"The prompt of {self.tag} needs 'image_size', (width, height) in pixels, to write "
+                             f"'{name}'.")
+        where = f"'{name}' of {self.tag}"
+        if name == 'polygon':
+            rings = value if _is_nested(value) else [value]
+            return format_polygons([[quantize(_ring(ring, where), image_size) for ring in rings]], self.coordinate)
+        tag, size = self.regions[name]
+        corners = np.ravel(_numbers(value, where))
+        if len(corners) != size:
+            raise ValueError(f'{where} is {size} numbers, x and y in turn, got {len(corners)}.')
+        write = {'box': format_boxes, 'quad': format_quads}[tag]
+        return write([quantize(corners, image_size)], self.coordinate)
+
+
+def read_answer(text, tag):
+    """Read shapes as :func:`read_shapes` does; a text without any is a failure unless it says that there are none."""
+    shapes, failures = read_shapes(text, tag)
+    if not shapes and not failures and not says_absent(text):
+        failures = 1
+    return shapes, failures
+
+
+def _rows(annotation, key, size, tag):
+    _refuse_other_shapes(annotation, key, tag)
+    rows = _numbers(getattr(annotation, key), f'{tag}: {key}')
+    if rows.size and (rows.ndim != 2 or rows.shape[1] != size):
+        raise ValueError(f'{tag}: {key} of an annotation have the shape (N, {size}), got {rows.shape}.')
+    return rows.reshape(-1, size)
+
+
+def _refuse_other_shapes(annotation, key, tag):
+    """An annotation of another kind would be written as if there were no object."""
+    for other in ('bboxes', 'quads', 'polygons'):
+        if other != key and not len(getattr(annotation, key)) and len(getattr(annotation, other)):
+            raise ValueError(f'{tag} answers with {key}, but the annotation has only {other}.')
+
+
+def _ring(ring, where):
+    ring = _numbers(ring, where)
+    if ring.ndim == 1 and ring.size % 2 == 0:
+        ring = ring.reshape(-1, 2)
+    if ring.ndim != 2 or ring.shape[1] != 2 or len(ring) < 3:
+        raise ValueError(f'{where} is three or more points, (K, 2) in pixels, got the shape {ring.shape}.')
+    return ring
+
+
+def _is_nested(polygon):
+    """Tell a list of rings from a single ring."""
+    first = polygon[0] if len(polygon) else 0
+    return np.ndim(first) == 2
+
+
+def _numbers(values, where):
+    try:
+        return np.asarray(values, np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f'{where} must be numbers, got {str(values):.80}.') from None

@@ -1,0 +1,265 @@
+"""The vision-language model: transformers' Florence-2 with its texts, its loss and its answers."""
+
+import copy
+import hashlib
+
+import numpy as np
+import torch
+from mmengine.model import BaseModel
+
+from rstoolbox.heads import head_for
+from rstoolbox.registry import MODELS
+from rstoolbox.structures import Answer
+
+from ..checkpoint import CheckpointError
+from ..finite import check_finite, sample_id
+from .folder import load_folder, save_folder
+from .generation import generate, read_answer
+from .lora import add_lora, merge_lora
+from .network import build_network, decode, encode, image_tokens, network_config, token_log_likelihood
+from .preprocessor import FalconPreprocessor
+from .tokenizer import load_tokenizer, texts_of_records, train_tokenizer
+
+
+@MODELS.register_module()
+class Falcon(BaseModel):
+    """One model for all vision-language tasks: image and instruction in, text with coordinates out.
+
+    Source: Yao et al., "Falcon: A Remote Sensing Vision-Language Foundation Model", arXiv 2503.11070. Unlike in the
+    published code, nothing attends to padding and it takes no part in the loss, so what a sample gives does not depend
+    on its batch.
+
+    Args:
+        geometry (str, optional): 'tiny', 'base' or 'large', with random weights
+            (:func:`rstoolbox.models.falcon.network.network_config`).
+        pretrained (str, optional): Instead, the folder of a model to start from
+            (:func:`rstoolbox.models.falcon.folder.load_folder`).
+        tokenizer (str | dict | PreTrainedTokenizerFast, optional): A folder that holds one;
+            ``dict(records='train.json', vocab_size=1000, coordinates='text')`` to train one on the texts of records
+            (:func:`rstoolbox.models.falcon.tokenizer.train_tokenizer`). By default the one of ``pretrained``.
+        image_size (int | tuple[int, int], optional): Width and height of the network's input in pixels; by default that
+            of ``pretrained``, or 768 as published.
+        max_positions (int, optional): Most tokens of a prompt, image included, and of an answer; for ``geometry`` only.
+        tied (bool): Whether the output layer is the token embedding; for ``geometry`` only.
+        lora (dict, optional): Trains low-rank matrices only (:func:`rstoolbox.models.falcon.lora.add_lora`);
+            checkpoints then hold nothing else.
+        gradient_checkpointing (bool): Whether layers of both encoders and the decoder are computed again in the
+            backward pass instead of being kept in memory.
+        generation (dict, optional): Rules of generation, such as ``num_beams=1`` and ``max_new_tokens=256``; others as
+            published (3 beams), but n-grams may repeat.
+        constrain (bool): Whether answers are held to the grammar of their task
+            (:mod:`rstoolbox.heads.constraint`), so that each can be read. Every record then needs a ``task``.
+        init_cfg (dict, optional): As in mmengine.
+
+    Raises:
+        ValueError: If both or neither of ``geometry`` and ``pretrained`` are given, or there is no tokenizer for
+            ``geometry``.
+    """
+
+    def __init__(self, geometry=None, pretrained=None, tokenizer=None, image_size=None, max_positions=None, tied=True,
+                 lora=None, gradient_checkpointing=False, generation=None, constrain=False, init_cfg=None):
+        if (geometry is None) == (pretrained is None):
+            raise ValueError("Falcon needs either a geometry ('tiny', 'base', 'large') or pretrained, the folder of a "
+                             f'model; got geometry={geometry!r} and pretrained={pretrained!r}')
+        tokenizer = _tokenizer(tokenizer)
+        if pretrained is not None:
+            if max_positions is not None or not tied:
+                raise ValueError('max_positions and tied are for a geometry; the folder of pretrained tells its own')
+            network, own_tokenizer, own_size = load_folder(pretrained)
+            tokenizer, image_size = tokenizer or own_tokenizer, image_size or own_size
+        else:
+            if tokenizer is None:
+                raise ValueError(f"Falcon of the geometry '{geometry}' needs a tokenizer: a folder that holds one, or "
+                                 "dict(records='train.json') to train one")
+            network = build_network(network_config(
+                geometry, len(tokenizer), tokenizer.image_token_id, max_positions, tied))
+        config, size = network.config, _size(image_size or 768)
+        if tokenizer is not None and len(tokenizer) > config.text_config.vocab_size:
+            raise ValueError(f'the tokenizer has {len(tokenizer)} tokens, the network {config.text_config.vocab_size}; '
+                             'give the one that the network was trained with')
+        super().__init__(FalconPreprocessor(tokenizer, size, image_tokens(config, size),
+                                            config.text_config.max_position_embeddings), init_cfg)
+        self.network = network
+        # Start token, forced <s> and all others fit the table of positions.
+        longest = config.text_config.max_position_embeddings - 1
+        self.generation = {'max_new_tokens': longest, **(generation or {})}
+        self.constraint = _constraint(tokenizer) if constrain else None
+        self.lora = lora is not None
+        self.register_buffer('vocabulary', _fingerprint(tokenizer))
+        if self.lora:
+            add_lora(network, **lora)
+        if gradient_checkpointing:
+            network.gradient_checkpointing_enable(dict(use_reentrant=False))
+
+    @classmethod
+    def from_pretrained(cls, folder, **arguments):
+        """Build the model that a folder holds, in evaluation mode; ``arguments`` as those of the class."""
+        return cls(pretrained=folder, **arguments).eval()
+
+    @property
+    def tokenizer(self):
+        """transformers.PreTrainedTokenizerFast: Of the model, or None."""
+        return self.data_preprocessor.tokenizer
+
+    @property
+    def image_size(self):
+        """tuple[int, int]: Width and height of the network's input in pixels."""
+        return self.data_preprocessor.image_size
+
+    def save_pretrained(self, folder):
+        """Write the model, with low-rank matrices merged, to a folder for :meth:`from_pretrained` and transformers."""
+        network = self.network
+        if self.lora:
+            network = copy.deepcopy(network)
+            merge_lora(network)
+        save_folder(network, self.tokenizer, self.image_size, folder)
+
+    def merge(self):
+        """Merge the low-rank matrices into the network, which is then trained and saved as a whole."""
+        merge_lora(self.network)
+        self.lora = False
+
+    def forward(self, inputs, data_samples=None, mode='tensor'):
+        """Run one of three modes.
+
+        Args:
+            inputs (dict[str, Tensor]): Of :class:`~rstoolbox.models.falcon.FalconPreprocessor`.
+            data_samples (list[FalconDataSample], optional): The records.
+            mode (str): 'loss', 'predict' or 'tensor'.
+
+        Returns:
+            dict | list[FalconDataSample] | Tensor: Losses; the samples with ``pred_answer``; or logits (B, L, V).
+        """
+        if mode == 'loss':
+            return self.loss(inputs, data_samples)
+        if mode == 'predict':
+            return self.predict(inputs, data_samples)
+        if mode == 'tensor':
+            return self.logits(inputs)
+        raise ValueError(f"mode is 'loss', 'predict' or 'tensor', not {mode!r}")
+
+    def logits(self, inputs):
+        """Logits (B, L, V) of every token of the true answers, given the image, the prompt and the tokens before it."""
+        mask = inputs['attention_mask']
+        hidden = encode(self.network, inputs['pixel_values'], inputs['input_ids'], mask)
+        return self.network.lm_head(decode(self.network, hidden, mask, inputs['labels']))
+
+    def loss(self, inputs, data_samples):
+        """Cross entropy, averaged over the tokens of all answers of the batch, and the share of tokens that are right.
+
+        Raises:
+            NonFiniteLossError: If it is NaN or infinite, with the ids of the batch's samples.
+        """
+        labels, logits = inputs['labels'], self.logits(inputs)
+        counted = labels != -100
+        loss = -token_log_likelihood(logits, labels).sum() / counted.sum()
+        check_finite(dict(loss=loss), data_samples, inputs['pixel_values'])
+        right = (logits.detach().argmax(-1) == labels) & counted
+        return dict(loss=loss, token_accuracy=right.sum() / counted.sum())
+
+    def predict(self, inputs, data_samples):
+        """Answer a batch; each sample gets a ``pred_answer`` in pixels of its image, with confidence.
+
+        Raises:
+            ValueError: If a sample has a task but no ``image_size``.
+        """
+        prompt = {key: inputs[key] for key in ('pixel_values', 'input_ids', 'attention_mask')}
+        heads = [_head(sample, row, self.constraint is not None) for row, sample in enumerate(data_samples)]
+        rules = dict(self.generation)
+        if self.constraint is not None:
+            length = 1 + rules['max_new_tokens']
+            rules['logits_processor'] = [self.constraint.processor(heads, length)]
+        answers = generate(self.network, self.tokenizer, **prompt, **rules)
+        for sample, head, generated in zip(data_samples, heads, answers, strict=True):
+            sample.pred_answer = (
+                Answer(text=generated.text, scores=np.array([generated.confidence()])) if head is None
+                else read_answer(head, generated, sample.image_size))
+        return data_samples
+
+    @torch.no_grad()
+    def answer(self, images, data_samples, batch_size=8):
+        """Answer any number of prompts, those of a similar length together.
+
+        Args:
+            images (Sequence[Tensor]): (H, W, 3) uint8, each of any size.
+            data_samples (Sequence[FalconDataSample]): With ``prompt`` and, to have more than the text read, ``task``
+                and ``image_size``.
+            batch_size (int): How many at once.
+
+        Returns:
+            list[FalconDataSample]: The samples in their order, with ``pred_answer``.
+        """
+        order = sorted(range(len(data_samples)), key=lambda row: (data_samples[row].get('task') or '',
+                                                                  len(data_samples[row].get('prompt') or '')))
+        for start in range(0, len(order), batch_size):
+            rows = order[start:start + batch_size]
+            self.test_step(dict(inputs=[images[row] for row in rows], data_samples=[data_samples[row] for row in rows]))
+        return list(data_samples)
+
+    def state_dict(self, *args, **kwargs):
+        """Names and weights; with LoRA only those that are trained, since the others come from ``pretrained``."""
+        state = super().state_dict(*args, **kwargs)
+        for name in self._frozen():
+            state.pop(kwargs.get('prefix', '') + name, None)
+        return state
+
+    def _load_from_state_dict(self, state_dict, prefix, *args):
+        own, frozen = super().state_dict(), self._frozen()
+        for name in frozen:
+            state_dict.setdefault(prefix + name, own[name])
+        given = {name.removeprefix(prefix): value for name, value in state_dict.items() if name.startswith(prefix)}
+        differing = [f'{name} {tuple(given[name].shape)} instead of {tuple(value.shape)}' for name, value in own.items()
+                     if name in given and given[name].shape != value.shape]
+        absent = sorted(own.keys() - given.keys()) + sorted(given.keys() - own.keys())
+        if differing or absent:
+            raise CheckpointError(f'the checkpoint is not one of this Falcon: {len(differing)} weights of another '
+                                  f'shape ({", ".join(differing[:3]) or "none"}), {len(absent)} that only one of both '
+                                  f'has ({", ".join(absent[:3]) or "none"}). Check geometry, tokenizer, max_positions, '
+                                  'tied and lora')
+        if not torch.equal(given['vocabulary'].cpu(), self.vocabulary.cpu()):
+            raise CheckpointError('the checkpoint was trained with another tokenizer, so its tokens mean something '
+                                  'else. Give the folder or the records of the tokenizer that it was trained with')
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def _frozen(self):
+        if not self.lora:
+            return []
+        return [name for name in super().state_dict() if name.startswith('network.') and 'lora_' not in name]
+
+
+def _tokenizer(tokenizer):
+    if isinstance(tokenizer, dict):
+        options = dict(tokenizer)
+        return train_tokenizer(texts_of_records(options.pop('records')), **options)
+    return load_tokenizer(tokenizer) if isinstance(tokenizer, str) or hasattr(tokenizer, '__fspath__') else tokenizer
+
+
+def _size(size):
+    width, height = (size, size) if isinstance(size, int) else size
+    return int(width), int(height)
+
+
+def _fingerprint(tokenizer):
+    """SHA-256 of a tokenizer's vocabulary, as (32,) uint8."""
+    vocabulary = sorted(tokenizer.get_vocab().items()) if tokenizer is not None else ''
+    return torch.tensor(list(hashlib.sha256(repr(vocabulary).encode()).digest()), dtype=torch.uint8)
+
+
+def _constraint(tokenizer):
+    if tokenizer is None:
+        raise ValueError('constrain=True needs a tokenizer, and the model has none')
+    from rstoolbox.heads.constraint import AnswerConstraint  # imports transformers, which need not be installed
+    return AnswerConstraint(tokenizer)
+
+
+def _head(sample, row, required):
+    task = sample.get('task')
+    if task is None and required:
+        raise ValueError(f"record '{sample_id(sample, row)}' has no task, so no grammar to hold its answer to; "
+                         'set its task, or build the model with constrain=False')
+    if task is None:
+        return None
+    if sample.get('image_size') is None:
+        raise ValueError(f"record '{sample_id(sample, row)}' of {task} has no image_size, (width, height) in pixels: "
+                         'no coordinates can be read from its answer')
+    return head_for(task)

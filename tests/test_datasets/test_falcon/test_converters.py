@@ -1,0 +1,195 @@
+"""Converters on real samples: what the annotations say is what the records say."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from rasterio import features
+from shapely import Polygon
+
+from rstoolbox.datasets.falcon import read_records, verify_records, write_records
+from rstoolbox.datasets.falcon.converters import (
+    CaptionRecords,
+    ChangeRecords,
+    CocoRecords,
+    DotaRecords,
+    MaskRecords,
+    QuestionRecords,
+    SceneFolderRecords,
+    VocRecords,
+)
+from rstoolbox.datasets.falcon.converters.rings import mask_to_instances
+from rstoolbox.heads import head_for
+
+
+def fill(instances, size):
+    """Rings as a mask, holes open."""
+    mask = np.zeros(size[::-1], bool)
+    for rings in instances:
+        polygon = Polygon(rings[0], rings[1:])
+        mask |= features.rasterize([polygon], out_shape=mask.shape, fill=0).astype(bool)
+    return mask
+
+
+def overlap(first, second):
+    return (first & second).sum() / max((first | second).sum(), 1)
+
+
+def by_task(records):
+    groups = {}
+    for record in records:
+        groups.setdefault(record.task, []).append(record)
+    return groups
+
+
+def test_outlines_fill_to_the_mask_they_were_drawn_around():
+    mask = np.zeros((40, 60), bool)
+    mask[5:30, 10:50] = True
+    mask[10:20, 20:30] = False
+    mask[35:39, 2:8] = True
+    instances = mask_to_instances(mask, tolerance=0)
+    assert sorted(len(rings) for rings in instances) == [1, 2]
+    assert (fill(instances, (60, 40)) == mask).all()
+    assert mask_to_instances(np.zeros((5, 5))) == []
+    assert len(mask_to_instances(mask, smallest=25)) == 1
+
+
+def test_coco_boxes_counts_and_polygons(shared):
+    root = shared('data/nwpu_vhr10_subset')
+    content = json.loads((root / 'annotations/instances_val.json').read_text())
+    records = by_task(CocoRecords(root / 'annotations/instances_val.json', root / 'images', absent=2))
+    assert len(records['REG_CLS_HBB']) == len(records['PIX_CLS']) == len(content['annotations'])
+    assert sum(head_for('IMG_CT').decode(record.answer).count for record in records['IMG_CT']) \
+        == len(content['annotations'])
+    names = {entry['id']: entry['name'] for entry in content['categories']}
+    image = content['images'][0]
+    size = image['width'], image['height']
+    for record in records['REG_DET_HBB']:
+        if record.images != [image['file_name']]:
+            continue
+        boxes = [entry['bbox'] for entry in content['annotations']
+                 if entry['image_id'] == image['id'] and names[entry['category_id']] == record.category]
+        found = head_for('REG_DET_HBB').decode(record.answer, size).bboxes
+        expected = np.reshape([[x, y, x + w, y + h] for x, y, w, h in boxes], (-1, 4))
+        assert np.abs(found - expected).max(initial=0) <= max(size) / 1000
+    absent = [record for record in records['REG_DET_HBB'] if record.answer == 'The object does not exist.']
+    assert len(absent) == 2 * len(content['images'])
+
+
+def test_dota_quads(shared):
+    root = shared('data/dota_obb_samples')
+    records = by_task(DotaRecords(root / 'labelTxt', root / 'images'))
+    counts = {(record.images[0], record.category): record.answer for record in records['IMG_CT']}
+    assert counts['P0706.png', 'ship'] == '531.' and counts['P0770.png', 'tennis-court'] == '10.'
+    record = next(item for item in records['REG_DET_OBB'] if item.category == 'roundabout')
+    quads = head_for('REG_DET_OBB').decode(record.answer, (451, 839)).quads
+    assert np.allclose(quads, [[119, 270, 340, 270, 340, 526, 119, 526]], atol=0.9)
+
+
+def test_captions_and_questions(shared):
+    folder = shared('data/caption_samples')
+    records = by_task(CaptionRecords(folder / 'captions.json', folder))
+    assert len(records['IMG_CAP']) == len(records['IMG_CAP_DETAILED']) == 16
+    assert all(len(record.references) == 4 for record in records['IMG_CAP'])
+    assert not list(CaptionRecords(folder / 'captions.json', folder, split='test'))
+    root = shared('data/rsvqa_samples/lr')
+    answers = list(QuestionRecords(root / 'LR_split_test_questions.json', root / 'Images_LR'))
+    assert len(answers) == 400
+    assert (answers[0].prompt, answers[0].answer) == ('Is it a rural or an urban area', 'rural.')
+
+
+def test_masks_of_classes_and_of_instances(shared):
+    root = shared('data/segmentation_samples')
+    classes = {2: 'building', 3: 'road', 4: 'water', 5: 'barren', 6: 'forest', 7: 'agriculture'}
+    records = MaskRecords(root / 'loveda/ann_dir', root / 'loveda/img_dir', classes, tasks=['PIX_SEG'])
+    for record in records:
+        mask = np.asarray(Image.open(root / 'loveda/ann_dir' / record.images[0]))
+        value = next(value for value, name in classes.items() if name == record.category)
+        answer = head_for('PIX_SEG').decode(record.answer, mask.shape[::-1])
+        assert not answer.failures and overlap(fill(answer.polygons, mask.shape[::-1]), mask == value) > 0.8
+    ships = MaskRecords(root / 'isaid', root / 'isaid', {(0, 0, 63): 'ship', (0, 0, 127): 'small vehicle'},
+                        suffix='_instance_color_RGB', instances='_instance_id_RGB', tasks=['PIX_CLS'])
+    assert all(record.task == 'PIX_CLS' for record in ships)
+
+
+def test_changes_lie_where_the_label_says(shared):
+    root = shared('data/change_detection_samples/levir_cd')
+    records = list(ChangeRecords(root / 'label', root))
+    assert len(records) == 11 and all(len(record.images) == 2 for record in records)
+    assert sum(record.answer == 'The object does not exist.' for record in records) == 1
+    for record in records:
+        mask = np.asarray(Image.open(root / record.images[0].replace('A/', 'label/')).convert('L')) > 0
+        answer = head_for('PIX_CHG').decode(record.answer, mask.shape[::-1])
+        assert not answer.failures
+        assert not mask.any() or overlap(fill(answer.polygons, mask.shape[::-1]), mask) > 0.75
+
+
+def write_voc(folder, text='a ship in the harbour'):
+    (folder / 'xml').mkdir()
+    (folder / 'images').mkdir()
+    Image.new('RGB', (200, 100)).save(folder / 'images/00001.jpg')
+    description = f'<description>{text}</description>' if text else ''
+    (folder / 'xml/00001.xml').write_text(
+        '<annotation><filename>00001.jpg</filename><size><width>200</width><height>100</height></size><object>'
+        f'<name>ship</name><bndbox><xmin>11</xmin><ymin>21</ymin><xmax>100</xmax><ymax>50</ymax></bndbox>{description}'
+        '</object></annotation>')
+
+
+def test_voc_boxes_and_descriptions(tmp_path):
+    write_voc(tmp_path)
+    records = by_task(VocRecords(tmp_path / 'xml', tmp_path / 'images'))
+    assert set(records) == set(VocRecords.tasks)
+    box = head_for('REG_DET_HBB').decode(records['REG_DET_HBB'][0].answer, (200, 100)).bboxes
+    assert np.allclose(box, [[10, 20, 100, 50]], atol=0.2)
+    assert records['REG_CAP'][0].answer == 'a ship in the harbour'
+    assert 'a ship in the harbour' in records['REG_VG'][0].prompt
+
+
+def test_scene_folders(tmp_path):
+    for name in ('SeaLake', 'dense_residential'):
+        (tmp_path / name).mkdir()
+        Image.new('RGB', (8, 8)).save(tmp_path / name / 'a.png')
+    assert [record.answer for record in SceneFolderRecords(tmp_path, tmp_path)] == ['sea lake.', 'dense residential.']
+
+
+def test_bad_sources_are_named(tmp_path):
+    write_voc(tmp_path)
+    with pytest.raises(ValueError, match="no records of 'REG_DET'.*'REG_DET_HBB'"):
+        VocRecords(tmp_path / 'xml', tmp_path / 'images', tasks=['REG_DET'])
+    with pytest.raises(FileNotFoundError, match='nope'):
+        VocRecords(tmp_path / 'nope', tmp_path / 'images')
+    (tmp_path / 'xml/00002.xml').write_text('<annotation><object></annotation>')
+    with pytest.raises(ValueError, match='00002.xml.*no VOC'):
+        list(VocRecords(tmp_path / 'xml', tmp_path / 'images'))
+    (tmp_path / 'xml/00002.xml').unlink()
+    (tmp_path / 'images/00001.jpg').unlink()
+    with pytest.raises(FileNotFoundError, match='00001.jpg'):
+        list(VocRecords(tmp_path / 'xml', tmp_path / 'images'))
+    (tmp_path / 'P1.txt').write_text('1 2 3 4 5 6 7 ship 0\n')
+    Image.new('RGB', (8, 8)).save(tmp_path / 'images/P1.png')
+    with pytest.raises(ValueError, match=r'P1.txt, line 1'):
+        list(DotaRecords(tmp_path, tmp_path / 'images'))
+
+
+def test_the_commands_make_and_verify_records(tmp_path):
+    write_voc(tmp_path)
+    out = tmp_path / 'records.jsonl'
+
+    def command(name, *args):
+        return subprocess.run([sys.executable, f'tools/dataset_converters/{name}.py', *map(str, args)],
+                              capture_output=True, text=True)
+
+    voc = 'voc', tmp_path / 'xml', tmp_path / 'images', out
+    done = command('make_records', *voc, '--tasks', 'REG_DET_HBB', 'IMG_CT')
+    assert done.returncode == 0 and '2 records' in done.stdout, done.stderr
+    records = list(read_records(out))
+    records[0].task, records[1].crop = 'REG_DET_HB', [0., 0., 500., 10.]
+    records.append(type(records[0])(images=['gone.png'], prompt='a', answer='b'))
+    write_records(records, out)
+    done = command('verify_records', out, '--image-root', tmp_path / 'images', '--other', out)
+    assert done.returncode == 1 and 'REG_DET_HBB' in done.stdout and 'gone.png' in done.stdout
+    report = verify_records(out, tmp_path / 'images')
+    assert [text.partition(':')[0] for text in report.findings] == ['record 1', 'record 2', 'record 3']

@@ -1,0 +1,167 @@
+"""Records with their images, and the embedded ones."""
+
+import hashlib
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from rstoolbox.datasets.falcon import FalconSFT, MiniFalcon, Record, RecordStore, verify_records, write_records
+from rstoolbox.datasets.falcon.images import load_image
+from rstoolbox.datasets.falcon.mini_falcon import make_mini_falcon
+from rstoolbox.heads import head_for, split_canvas
+from rstoolbox.registry import DATASETS, HEADS
+
+
+@pytest.fixture
+def folder(tmp_path):
+    rng = np.random.default_rng(0)
+    for name, size in (('a.png', (40, 30)), ('b.png', (40, 30)), ('c.png', (20, 20))):
+        Image.fromarray(rng.integers(0, 256, (*size[::-1], 3), np.uint8)).save(tmp_path / name)
+    return tmp_path
+
+
+@pytest.fixture(scope='module')
+def mini(tmp_path_factory):
+    root = tmp_path_factory.mktemp('mini') / 'falcon'
+    make_mini_falcon(root, scenes=12)
+    return root
+
+
+def made(folder, *records, **kwargs):
+    write_records(records, folder / 'records.jsonl')
+    return FalconSFT(folder / 'records.jsonl', folder, **kwargs)
+
+
+DETECT = dict(task='REG_DET_HBB', prompt='Detect all ship in the image.\nUse horizontal bounding boxes.',
+              answer='<box><0><0><500><999></box>')
+
+
+def test_a_record_becomes_an_image_and_a_sample(folder):
+    item = made(folder, Record(images=['a.png'], **DETECT))[0]
+    sample = item['data_samples']
+    assert np.array_equal(item['inputs'], np.asarray(Image.open(folder / 'a.png')))
+    assert (sample.task, sample.category, sample.image_size, sample.sample_id) == ('REG_DET_HBB', 'ship', (40, 30), '1')
+    assert np.allclose(sample.gt_answer.bboxes, [[0, 0, 20, 30]], atol=0.05)
+
+
+def test_a_crop_is_what_coordinates_refer_to(folder):
+    item = made(folder, Record(images=['a.png'], crop=[10, 5, 30, 25], **DETECT))[0]
+    assert np.array_equal(item['inputs'], np.asarray(Image.open(folder / 'a.png'))[5:25, 10:30])
+    assert item['data_samples'].image_size == (20, 20)
+
+
+def test_a_pair_is_laid_out_on_a_canvas(folder):
+    record = Record(images=['a.png', 'b.png'], task='PIX_CHG', prompt='Find changes in the two images.',
+                    answer='<poly><0><0><250><0><250><250></poly>')
+    item = made(folder, record)[0]
+    before, after = split_canvas(item['inputs'].numpy())
+    assert np.array_equal(before, load_image(folder / 'a.png')) and np.array_equal(after, load_image(folder / 'b.png'))
+    assert item['data_samples'].image_size == (40, 30)
+
+
+def test_tasks_and_indices_choose_records_of_files_and_stores(folder):
+    count = dict(task='IMG_CT', prompt='Count.', answer='1.')
+    records = [Record(images=['a.png'], **DETECT), Record(images=['a.png'], **count),
+               Record(images=['b.png'], **DETECT)]
+    RecordStore.create(records, folder / 'records.arrow')
+    write_records(records, folder / 'records.json')
+    for name in ('records.json', 'records.arrow'):
+        chosen = FalconSFT(folder / name, folder, tasks=['REG_DET_HBB'])
+        assert [item['data_samples'].sample_id for item in chosen] == ['1', '3']
+        assert len(FalconSFT(folder / name, folder, indices=2)) == 2
+        assert FalconSFT(folder / name, folder, indices=[2])[0]['data_samples'].img_path == 'b.png'
+    with pytest.raises(ValueError, match='no record of PIX_SEG'):
+        FalconSFT(folder / 'records.json', folder, tasks=['PIX_SEG'])
+    with pytest.raises(KeyError, match='REG_DET_HBB'):
+        FalconSFT(folder / 'records.json', folder, tasks=['REG_DET'])
+
+
+def test_prompts_are_reworded_with_their_slots(folder):
+    data = made(folder, Record(images=['a.png'], **DETECT), reword=True)
+    torch.manual_seed(0)
+    prompts = {data[0]['data_samples'].prompt for _ in range(60)}
+    assert prompts == {prompt.format(category='ship') for prompt in head_for('REG_DET_HBB').prompts}
+    torch.manual_seed(3)
+    first = [data[0]['data_samples'].prompt for _ in range(5)]
+    torch.manual_seed(3)
+    assert first == [data[0]['data_samples'].prompt for _ in range(5)]
+
+
+@pytest.mark.parametrize('record, message', [
+    (Record(images=['gone.png'], **DETECT), 'record 1: There is no image .*gone.png'),
+    (Record(images=['a.png'], crop=[0, 0, 500, 20], **DETECT), 'record 1: The crop .* reaches beyond'),
+    (Record(images=['a.png', 'c.png'], **DETECT), 'record 1: .*40 x 30.*20 x 20'),
+    (Record(**DETECT), 'record 1 has no image'),
+    (Record(images=['a.png'], task='REG_DET', prompt='a', answer='b'), "record 1: There is no task 'REG_DET'"),
+    (Record(images=['records.jsonl'], **DETECT), 'record 1: .*no image that can be read'),
+])
+def test_a_bad_record_is_named(folder, record, message):
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        made(folder, record)[0]
+
+
+def test_images_of_any_mode_become_rgb(tmp_path):
+    for name, image in dict(grey=Image.new('L', (4, 3), 7), alpha=Image.new('RGBA', (4, 3), (1, 2, 3, 0)),
+                            palette=Image.new('P', (4, 3))).items():
+        image.save(tmp_path / f'{name}.png')
+        assert load_image(tmp_path / f'{name}.png').shape == (3, 4, 3)
+    Image.fromarray(np.arange(12, dtype=np.uint16).reshape(3, 4) * 5000).save(tmp_path / 'deep.png')
+    deep = load_image(tmp_path / 'deep.png')
+    assert deep.min() == 0 and deep.max() == 255 and (np.diff(deep[..., 0].ravel().astype(int)) >= 0).all()
+    (tmp_path / 'cut.png').write_bytes((tmp_path / 'deep.png').read_bytes()[:-30])
+    with pytest.raises(ValueError, match='cut.png'):
+        load_image(tmp_path / 'cut.png')
+
+
+def test_an_enormous_image_is_refused_before_it_is_read(tmp_path):
+    Image.new('1', (30_000, 30_000)).save(tmp_path / 'huge.tif', compression='group4')
+    with pytest.raises(ValueError, match='huge.tif'):
+        load_image(tmp_path / 'huge.tif')
+    with pytest.raises(ValueError, match='huge.tif'):
+        load_image(tmp_path / 'huge.tif', crop=[0, 0, 20_000, 20_000])
+
+
+def test_embedded_records_hold_all_tasks_and_what_was_drawn(mini):
+    data = MiniFalcon(mini, scenes=12)
+    assert {record.task for record in data.records} == set(HEADS.known_names())
+    for split in ('train', 'val', 'test'):
+        report = verify_records(mini / f'{split}.jsonl', mini / 'images')
+        assert report.records and not report.findings
+    names = [{image for record in MiniFalcon(mini, split, scenes=12).records for image in record.images}
+             for split in ('train', 'val', 'test')]
+    assert not names[0] & names[1] and not names[0] & names[2] and not names[1] & names[2]
+    colours = dict(ship=(236, 236, 240), building=(188, 62, 52), pool=(70, 214, 232), tank=(120, 120, 130))
+    for index in range(len(data)):
+        if data.records[index].task != 'REG_DET_OBB':
+            continue
+        item = data[index]
+        for quad in item['data_samples'].gt_answer.quads:
+            x, y = quad.reshape(4, 2).mean(0).astype(int)
+            colour = item['inputs'][y, x].numpy().astype(int)
+            assert np.abs(colour - colours[item['data_samples'].category]).max() < 60
+    assert DATASETS.build(dict(type='MiniFalcon', data_root=str(mini), scenes=12, tasks=['IMG_CLS']))[0]
+
+
+def test_the_same_seed_gives_the_same_bytes(mini, tmp_path):
+    make_mini_falcon(tmp_path / 'again', scenes=12)
+
+    def digest(root):
+        return {path.relative_to(root).as_posix(): hashlib.md5(path.read_bytes()).hexdigest()
+                for path in sorted(root.rglob('*.*'))}
+
+    assert digest(mini) == digest(tmp_path / 'again')
+    make_mini_falcon(tmp_path / 'other', seed=1, scenes=12)
+    assert digest(mini) != digest(tmp_path / 'other')
+
+
+def test_another_making_or_foreign_files_are_never_replaced(mini, tmp_path):
+    with pytest.raises(ValueError, match='holds mini_falcon with scenes 12, but scenes 20 is asked for'):
+        MiniFalcon(mini, scenes=20)
+    (tmp_path / 'images').mkdir()
+    (tmp_path / 'images/train_0001.png').write_text('mine')
+    with pytest.raises(ValueError, match='not overwritten'):
+        MiniFalcon(tmp_path)
+    with pytest.raises(ValueError, match="no split 'tests'"):
+        MiniFalcon(mini, split='tests')

@@ -1,0 +1,145 @@
+"""Records: what is read from each kind of file, what is written, and what is wrong with a bad one."""
+
+import json
+import pickle
+import subprocess
+import sys
+
+import pyarrow as pa
+import pyarrow.parquet as parquet
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rstoolbox.datasets.falcon import Record, RecordStore, read_records, record_files, write_records
+
+PUBLISHED = dict(
+    images=['FCD/a.png'], crop=[0, 0, 448, 448],
+    conversations=[dict(role='user', content='<image>\n[REG_DET_HBB]\nDetect all ship in the image.\nUse boxes.'),
+                   dict(role='assistant', content='<box><1><2><3><4></box>')])
+text = st.text(st.characters(codec='utf-8', exclude_characters='\x00'), max_size=20)
+records = st.builds(
+    Record, images=st.lists(st.text('abc/.', min_size=1, max_size=8), max_size=2),
+    crop=st.sampled_from([[], [0., 1., 5., 7.5]]), task=st.sampled_from(['', 'IMG_CLS', 'PIX_CHG']),
+    prompt=text.filter(lambda value: not value.startswith(('<image>\n', '['))),
+    answer=text.filter(str.strip), references=st.lists(text, max_size=2), category=text)
+
+
+def test_a_published_record_is_taken_apart(tmp_path):
+    path = tmp_path / 'records.json'
+    path.write_text(json.dumps([PUBLISHED]))
+    assert list(read_records(path)) == [
+        Record(['FCD/a.png'], [0., 0., 448., 448.], 'REG_DET_HBB', 'Detect all ship in the image.\nUse boxes.',
+               '<box><1><2><3><4></box>')]
+
+
+def test_tag_crop_and_images_may_be_missing(tmp_path):
+    path = tmp_path / 'records.jsonl'
+    path.write_text(json.dumps(dict(images=None, conversations=[dict(content='Why?'), dict(content='So.')])) + '\n')
+    assert list(read_records(path)) == [Record(prompt='Why?', answer='So.')]
+
+
+@pytest.mark.parametrize('suffix', ['.json', '.jsonl', '.parquet'])
+@given(made=st.lists(records, max_size=5), chunk=st.integers(1, 50))
+@settings(max_examples=25, deadline=None)
+def test_what_is_written_is_read_again(suffix, made, chunk, tmp_path_factory):
+    path = tmp_path_factory.mktemp('records') / f'records{suffix}'
+    assert write_records(iter(made), path) == len(made)
+    size, record_files.CHUNK = record_files.CHUNK, chunk  # pieces that cut records anywhere
+    try:
+        assert list(read_records(path)) == made
+    finally:
+        record_files.CHUNK = size
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize('content, message', [
+    ('[\n{"images": [],\n "conversations": [}]', 'line 3, column 20'),
+    ('[\n' + json.dumps(PUBLISHED) + ',\n' + json.dumps(PUBLISHED)[:-2], 'line 3'),
+    ('[\n' + json.dumps(PUBLISHED) + '\n' + json.dumps(PUBLISHED) + ']', "line 3: expected ',' or ']'"),
+    ('[' + json.dumps(PUBLISHED), 'found the end of the file'),
+    ('{"a": 1}', r"line 1: expected '\['"),
+    ('', 'found the end of the file'),
+    ('[\n{"image": 1, "conversation": []}]', r'record 1 \(line 2\) has no "conversations".*"conversation"'),
+    (json.dumps([PUBLISHED, dict(PUBLISHED, crop=[0, 0, 5])]), 'record 2.*"crop"'),
+    (json.dumps([dict(PUBLISHED, crop=[5, 0, 5, 9])]), 'record 1.*empty'),
+    (json.dumps([dict(PUBLISHED, images=['a', 'b', 'c'])]), 'record 1.*3 images'),
+    (json.dumps([dict(PUBLISHED, conversations=[dict(content='a')])]), 'record 1.*two objects'),
+    (json.dumps([dict(PUBLISHED, conversations=[dict(content='a'), dict(content=' ')])]), 'record 1.*empty answer'),
+    (json.dumps([[1]]), 'record 1.*list'),
+])
+def test_bad_json_names_the_record_and_the_line(tmp_path, content, message):
+    path = tmp_path / 'records.json'
+    path.write_text(content)
+    with pytest.raises(ValueError, match=f'(?s)records.json.*{message}'):
+        list(read_records(path))
+
+
+def test_bad_lines_files_and_suffixes(tmp_path):
+    path = tmp_path / 'records.jsonl'
+    path.write_text(json.dumps(PUBLISHED) + '\n{"images": \n')
+    with pytest.raises(ValueError, match='line 2'):
+        list(read_records(path))
+    with pytest.raises(FileNotFoundError, match='no file'):
+        list(read_records(tmp_path / 'none.json'))
+    (tmp_path / 'records.csv').write_text('')
+    with pytest.raises(ValueError, match='.parquet'):
+        list(read_records(tmp_path / 'records.csv'))
+    with pytest.raises(ValueError, match='.parquet'):
+        write_records([], tmp_path / 'out.csv')
+    (tmp_path / 'cut.parquet').write_bytes(b'PAR1')
+    with pytest.raises(ValueError, match='no whole Parquet file'):
+        list(read_records(tmp_path / 'cut.parquet'))
+    parquet.write_table(pa.table(dict(prompt=['a'])), tmp_path / 'few.parquet')
+    with pytest.raises(ValueError, match="no column 'answer'"):
+        list(read_records(tmp_path / 'few.parquet'))
+
+
+def test_an_interrupted_writing_leaves_nothing(tmp_path):
+    def broken():
+        yield Record(prompt='a', answer='b')
+        raise RuntimeError('stop')
+
+    for write, name in ((write_records, 'out.json'), (RecordStore.create, 'out.arrow')):
+        with pytest.raises(RuntimeError, match='stop'):
+            write(broken(), tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_store_gives_every_record_also_in_another_process(tmp_path, monkeypatch):
+    monkeypatch.setattr('rstoolbox.datasets.falcon.record_store.ROWS', 7)
+    made = [Record(images=[f'{number}.png'], prompt='?', answer=str(number), task='IMG_CT') for number in range(40)]
+    store = RecordStore.create(iter(made), tmp_path / 'store.arrow')
+    assert len(store) == 40 and list(store) == made
+    assert [store[number] for number in (0, 6, 7, 39, -1)] == [made[number] for number in (0, 6, 7, 39, -1)]
+    assert pickle.loads(pickle.dumps(store))[13] == made[13]
+    assert set(store.column('task').to_pylist()) == {'IMG_CT'}
+    with pytest.raises(IndexError, match='no record 40'):
+        store[40]
+
+
+def test_what_is_no_store_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match='make_record_store'):
+        RecordStore(tmp_path / 'none.arrow')
+    store = RecordStore.create([Record(prompt='a', answer='b')] * 10, tmp_path / 'store.arrow')
+    (tmp_path / 'cut.arrow').write_bytes(store.path.read_bytes()[:-20])
+    with pytest.raises(ValueError, match='no whole record store'):
+        RecordStore(tmp_path / 'cut.arrow')
+    with pa.OSFile(str(tmp_path / 'other.arrow'), 'wb') as sink, \
+            pa.ipc.new_file(sink, pa.schema([('a', pa.int64())])) as writer:
+        writer.write_batch(pa.RecordBatch.from_pylist([dict(a=1)]))
+    with pytest.raises(ValueError, match='has the columns a'):
+        RecordStore(tmp_path / 'other.arrow')
+
+
+def test_the_command_converts_several_files(tmp_path):
+    write_records([Record(prompt='a', answer='b')] * 3, tmp_path / 'one.json')
+    write_records([Record(prompt='c', answer='d')], tmp_path / 'two.jsonl')
+    command = [sys.executable, 'tools/dataset_converters/make_record_store.py', str(tmp_path / 'one.json'),
+               str(tmp_path / 'two.jsonl'), str(tmp_path / 'all.arrow')]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0 and '4 records' in done.stdout, done.stderr
+    assert [record.answer for record in RecordStore(tmp_path / 'all.arrow')] == ['b', 'b', 'b', 'd']
+    bad = subprocess.run([*command[:2], str(tmp_path / 'nope.json'), str(tmp_path / 'all.arrow')], capture_output=True,
+                         text=True)
+    assert bad.returncode == 1 and bad.stderr.strip().splitlines()[-1].startswith('error: There is no file')

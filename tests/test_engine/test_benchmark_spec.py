@@ -1,0 +1,95 @@
+"""A spec stands for the right runs, and what is wrong with one is said before any starts."""
+
+from pathlib import Path
+
+import pytest
+
+from rstoolbox.engine.benchmark import read_spec
+from rstoolbox.engine.config import ConfigError, resolve
+
+ROOT = Path(__file__).resolve().parents[2]
+SPEC = """
+datasets = dict(mini=dict(config='rstoolbox::sembridge/r18_ms2rgb.py', options=dict(max_epochs=3)))
+pairs = dict(same={{}}, thin={{'student.backbone.base_channels': 32, 'student.head.in_channels': 256}})
+methods = dict(kd=dict(type='KD', tau=3.), sp=dict(type='SP'), rkd=dict(type='RKD', loss_weight=0.5))
+seeds = [3, 5]
+options = dict(max_epochs=2, batch_size=16)
+{}
+"""
+
+
+@pytest.fixture
+def spec(tmp_path):
+    """A function that writes a spec, with further lines, and returns its path."""
+
+    def write(lines=''):
+        path = tmp_path / 'spec.py'
+        path.write_text(SPEC.format(lines))
+        return str(path)
+
+    return write
+
+
+def test_every_combination_is_one_run(spec):
+    runs = read_spec(spec())
+    assert len({run.name for run in runs}) == len({run.key for run in runs}) == len(runs) == 2 * 2 * (1 + 3 * 2)
+    assert [run.seed for run in runs] == [3] * 14 + [5] * 14
+    assert runs[0].name == 'mini/same/none/seed3' and 'mini/thin/rkd+sembridge/seed5' in {run.name for run in runs}
+    for run in runs:
+        assert run.cfg.randomness.seed == run.seed and run.cfg.max_epochs == 3 and run.cfg.batch_size == 16
+        assert run.cfg.student.backbone.get('base_channels') == (32 if run.pair == 'thin' else None)
+
+
+def test_a_method_takes_the_place_of_kd(spec):
+    runs = {run.name: resolve(run.cfg) for run in read_spec(spec())}
+    none, plain, bridged = (runs[f'mini/same/{name}/seed3'] for name in ('none', 'sp', 'sp+sembridge'))
+    assert none.model.type == 'SceneClassifier' and [hook.type for hook in none.custom_hooks] == ['CostHook']
+    assert none.train_dataset.type == 'MiniS2S'
+    assert plain.model.losses.to_dict() == dict(sp=dict(type='SP')) and plain.model.start is None
+    assert [hook.type for hook in plain.custom_hooks] == ['CostHook']
+    # lambda_1 = 0.1 of SemBridge times the loss's own weight, be it its default
+    assert bridged.model.losses.sp.to_dict() == dict(type='SP', loss_weight=pytest.approx(300.))
+    assert bridged.model.losses.ska.loss_weight == 0.9
+    assert runs['mini/same/rkd+sembridge/seed3'].model.losses.rkd.loss_weight == pytest.approx(0.05)
+    assert [hook.type for hook in bridged.custom_hooks] == ['StudentFriendlyMatchingHook', 'CostHook']
+
+
+def test_options_of_the_command_win(spec):
+    runs = read_spec(spec(), {'max_epochs': 9}, amp=True)
+    assert {run.cfg.max_epochs for run in runs} == {9} and all(run.amp for run in runs)
+    assert not {run.key for run in runs} & {run.key for run in read_spec(spec())}
+
+
+@pytest.mark.parametrize('name, number', [('mini', 2 * 5), ('real', 2 * 3 * 15)])
+def test_the_shipped_benchmarks_can_be_read(name, number):
+    assert len(read_spec(ROOT / f'configs/benchmarks/{name}.py')) == number
+
+
+@pytest.mark.parametrize('lines, message', [
+    ("methods = dict(kd=dict(type='KDD'))", r"methods.kd: 'KDD' is not in the registry(.|\n)*Nearest names: KD"),
+    ("methods = dict(kd=dict(type='KD', tua=3.))", r"takes no argument 'tua'.*Did you mean 'tau'"),
+    ("methods = dict(kd=dict(type='KD', tau=0.))", 'methods.kd: tau of KD must be above 0'),
+    ('methods = dict(kd=dict(tau=3.))', 'methods.kd names no type'),
+    ("methods = dict(ska=dict(type='KD'))", "cannot be called 'ska'"),
+    ("pairs = dict(one={'student.backbone.dept': 34})", r"pair 'one': .*Did you mean 'student.backbone.depth'"),
+    ("pairs = {'a/b': {}}", "'a/b', which is to be a folder's name"),
+    ('seeds = [0, 1.5]', r'seeds.1 = 1.5, expected a whole number'),
+    ("seeds = ['0']", r"seeds.0 = '0', expected a whole number"),
+    ('seeds = [True]', r'seeds.0 = True, expected a whole number'),
+    ('seeds = [4, 4]', 'seed 4 stands there twice'),
+    ('seeds = []', 'seeds must be there'),
+    ('seed = [1]', "nothing reads 'seed'. Did you mean 'seeds'"),
+    ('options = [1]', r'options = \[1\], expected a dict'),
+    ('options = dict(max_epochs=0)\ndatasets["mini"].pop("options")', 'max_epochs = 0 .*expected a whole number'),
+    ("datasets = dict(mini=dict(confg='x'))", "datasets.mini has no 'confg'. Did you mean 'config'"),
+    ("datasets = dict(mini=dict(config='rstoolbox::sembridge/r18_ms2rbg.py'))", r'Nearest: sembridge/r18_ms2rgb.py'),
+    ("datasets = dict(mini=dict(config='rstoolbox::kd/kd_r18_r18_mini_ms2rgb.py'))", 'no experiment with the rows'),
+    ('1 +', 'cannot be read: SyntaxError')])
+def test_what_is_wrong_is_said_with_its_place(spec, lines, message):
+    with pytest.raises(ConfigError, match=message):
+        read_spec(spec(lines))
+
+
+def test_no_such_spec():
+    with pytest.raises(ConfigError, match='configs/benchmarks'):
+        read_spec('nowhere.py')

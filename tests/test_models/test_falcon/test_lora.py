@@ -1,0 +1,57 @@
+"""Low-rank adaptation."""
+
+import pytest
+import torch
+
+from rstoolbox.models import Falcon
+
+from .test_falcon import loss_of, trained
+
+
+@pytest.fixture
+def folder(build, tmp_path):
+    build().save_pretrained(tmp_path / 'base')
+    return tmp_path / 'base'
+
+
+def test_only_low_rank_matrices_are_trained_and_saved(build, batch, folder, logged):
+    model = build(pretrained=folder, lora=dict(r=4, lora_alpha=8))
+    frozen = {name: value.clone() for name, value in model.named_parameters() if not value.requires_grad}
+    start = loss_of(model, batch())
+    assert start == pytest.approx(float(loss_of(build(pretrained=folder), batch())), rel=1e-5)
+    trained(model, batch(), steps=20)
+    assert loss_of(model, batch()) < start * 0.9
+    assert all(torch.equal(value, frozen[name]) for name, value in model.named_parameters() if name in frozen)
+    # 8 attention projections of 128 x 128 in the encoder and 16 in the decoder, each with 2 matrices of 4 x 128
+    assert any(f'{24 * 2 * 4 * 128:,} of ' in line for line in logged)
+
+    state = model.state_dict()
+    assert sum(value.numel() for value in state.values()) == 24 * 2 * 4 * 128 + 32
+    again = build(pretrained=folder, lora=dict(r=4, lora_alpha=8))
+    again.load_state_dict(state)
+    assert loss_of(again, batch()) == loss_of(model, batch())
+
+
+def test_merged_it_is_an_ordinary_model_with_the_same_loss(build, batch, folder, tmp_path):
+    model = build(pretrained=folder, lora=dict(r=4, lora_alpha=8))
+    trained(model, batch(), steps=5)
+    expected = loss_of(model, batch())
+    model.save_pretrained(tmp_path / 'merged')
+    assert loss_of(Falcon.from_pretrained(tmp_path / 'merged'), batch()) == pytest.approx(float(expected), rel=1e-5)
+    assert loss_of(model, batch()) == expected
+    model.merge()
+    assert loss_of(model, batch()) == pytest.approx(float(expected), rel=1e-5)
+    assert model.state_dict().keys() == build().state_dict().keys()
+    assert all(value.requires_grad for value in model.parameters())
+
+
+@pytest.mark.parametrize('lora, message', [
+    (dict(target_modules=['q_proj', 'qproj']), "no module is called 'qproj'; the nearest are .*q_proj"),
+    (dict(target_modules=['decoder.layers.9.fc1']), 'nearest are .*decoder.layers.1.fc1'),
+    (dict(target_modules=['norm1']), "'norm1' is a LayerNorm"),
+    (dict(target_modules=['lm_head']), 'shares its matrix with the token embedding'),
+    (dict(rank=4), 'rank.*peft.LoraConfig'),
+])
+def test_wrong_targets_are_explained(build, lora, message):
+    with pytest.raises(ValueError, match=message):
+        build(lora=lora)

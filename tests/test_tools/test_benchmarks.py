@@ -1,0 +1,96 @@
+"""The benchmarks as a user runs them, tiny: what they print holds together, whatever the clock says."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+THIN = [f'{side}.{key}' for side in ('teacher', 'student')
+        for key in ('backbone.stem_channels=8', 'backbone.base_channels=8', 'head.in_channels=64')]
+SMALL = ['--students', '40', '--gallery', '200', '--loop-samples', '20', '--large-gallery', '300', '--large-students',
+         '30', '--repeats', '1']
+
+
+@pytest.fixture
+def benchmark(tmp_path):
+    """A function that runs a benchmark by name and returns the finished process."""
+
+    def run(name, *arguments):
+        return subprocess.run([sys.executable, str(ROOT / 'tools/benchmarks' / name), *map(str, arguments)],
+                              capture_output=True, text=True, timeout=600, cwd=tmp_path,
+                              env=dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=str(ROOT)))
+
+    return run
+
+
+@pytest.fixture
+def options(tmp_path_factory):
+    """Thin networks over eight images a class."""
+    root = tmp_path_factory.getbasetemp() / 'mini_of_benchmarks'
+    return ['--cfg-options', f'data_root={root}', 'images_per_class=8', 'num_workers=0', 'log_level=WARNING', *THIN]
+
+
+def printed(done):
+    """The JSON object in the last line of what a benchmark printed, which holds numbers of zero or more."""
+    assert done.returncode == 0, done.stderr[-3000:]
+    result = json.loads(done.stdout.splitlines()[-1])
+    numbers = [value for value in result.values() if isinstance(value, (int, float))]
+    assert numbers and all(value >= 0 for value in numbers)
+    return result
+
+
+def test_matching(benchmark):
+    result = printed(benchmark('matching.py', '--json', *SMALL))
+    assert result.keys() == {'ratio', 'seconds', 'loop_seconds', 'loop_samples', 'students', 'gallery', 'classes',
+                             'same_indices', 'large_seconds', 'large_growth_mib', 'large_gallery', 'large_students',
+                             'large_input_mib'}
+    assert result['same_indices'] is True
+    assert result['ratio'] == pytest.approx(result['loop_seconds'] / result['seconds']) and result['ratio'] > 0
+    assert (result['students'], result['gallery'], result['classes'], result['loop_samples']) == (40, 200, 10, 20)
+    assert result['large_input_mib'] == pytest.approx(300 * (10 * 4 + 8) / 2**20)  # float32 logits and an int64 label
+
+
+def test_loading(benchmark, options):
+    result = printed(benchmark('loading.py', ROOT / 'configs/sembridge/r18_ms2rgb.py', '--json', '--epochs', 1,
+                               *options))
+    assert result.keys() == {'wait_share', 'first_epoch_wait_share', 'wait_seconds', 'epoch_seconds', 'images',
+                             'images_per_second_training', 'images_per_second_loader', 'batch_size', 'num_workers',
+                             'device', 'config'}
+    assert 0 < result['wait_share'] < 1 and 0 < result['first_epoch_wait_share'] < 1
+    assert result['wait_share'] == pytest.approx(result['wait_seconds'] / result['epoch_seconds'])
+    assert result['images_per_second_training'] == pytest.approx(
+        result['images'] / (result['epoch_seconds'] - result['wait_seconds']))
+    assert (result['images'], result['batch_size'], result['num_workers']) == (40, 32, 0)  # five of eight for training
+
+
+def test_student_epoch(benchmark, options):
+    result = printed(benchmark('student_epoch.py', '--config', ROOT / 'configs/sembridge/r18_ms2rgb.py', '--json',
+                               '--epochs', 3, '--rounds', 1, *options))
+    assert result.keys() == {'seconds_per_epoch', 'seconds_per_rematch', 'rematches', 'epochs_of_schedule',
+                             'gallery_over_plain', 'in_the_loop_over_gallery'}
+    seconds = result['seconds_per_epoch']
+    assert seconds.keys() == {'plain', 'gallery', 'in_the_loop'} and min(seconds.values()) > 0
+    assert (result['rematches'], result['epochs_of_schedule']) == (3, 16)
+    matching = result['seconds_per_rematch'] * 3 / 16
+    assert result['gallery_over_plain'] == pytest.approx((seconds['gallery'] + matching) / seconds['plain'])
+    assert result['in_the_loop_over_gallery'] == pytest.approx(
+        (seconds['in_the_loop'] + matching) / (seconds['gallery'] + matching))
+
+
+@pytest.mark.parametrize(('name', 'arguments', 'message'), [
+    ('matching.py', ['--students', '0'], "argument --students: '0' is no whole number from 1 on"),
+    ('matching.py', ['--classes', '50', *SMALL, '--gallery', '20'], 'error: '),
+    ('loading.py', ['--epochs', '0'], "argument --epochs: '0' is no whole number from 1 on"),
+    ('loading.py', ['nowhere.py'], "error: There is no config file 'nowhere.py'"),
+    ('student_epoch.py', ['--epochs', '2'], '--epochs 2: at least 3 are needed'),
+    ('student_epoch.py', ['--cfg-options', 'foo'], "'foo' is not of the form KEY=VALUE"),
+    ('student_epoch.py', ['--config', ROOT / 'configs/_base_/default_runtime.py'], "describes no 'model'"),
+])
+def test_a_bad_argument_ends_in_one_line(benchmark, name, arguments, message):
+    done = benchmark(name, *arguments)
+    assert done.returncode in (1, 2)
+    assert message in done.stderr.splitlines()[-1] and 'Traceback' not in done.stderr

@@ -1,0 +1,39 @@
+"""Check every record and the header of every image before a training does.
+
+    python tools/dataset_converters/verify_records.py train.json --image-root DATA
+    python tools/dataset_converters/verify_records.py train.arrow --image-root DATA --other test.json
+
+Reports by record number and file: images that are missing or unreadable, pairs of unequal size, crops outside the
+image, unknown task tags, and images that the records of ``--other`` have too. Exits with 1 if there is anything.
+"""
+
+import argparse
+import sys
+from functools import partial
+
+from rich.progress import track
+
+from rstoolbox.datasets.falcon import verify_records
+from rstoolbox.engine.errors import readable_errors
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('records', help='.json, .jsonl, .parquet or a store, .arrow')
+    parser.add_argument('--image-root', default='.', help='folder that the image paths begin in')
+    parser.add_argument('--other', help='records of another split, which must share no image with these')
+    parser.add_argument('--show', type=int, default=20, help='how many findings are printed')
+    args = parser.parse_args()
+    with readable_errors():
+        report = verify_records(args.records, args.image_root, args.other,
+                                partial(track, description='records', total=None))
+    for text in report.findings[:args.show]:
+        print(text)
+    if len(report.findings) > args.show:
+        print(f'... and {len(report.findings) - args.show} more')
+    print(f'{report.records} records, {report.images} images, {len(report.findings)} findings')
+    sys.exit(bool(report.findings))
+
+
+if __name__ == '__main__':
+    main()
