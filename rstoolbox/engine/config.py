@@ -22,6 +22,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from rstoolbox import registry as registries
 
+from .inheritance import merge_inherited, with_inherited
+
 # Taken out of the dict by mmengine before the constructor sees it.
 BUILDER_KEYS = ('type', '_scope_', '_delete_', 'convert_to_iter_based', 'constructor', 'paramwise_cfg', 'priority',
                 'requires_grad', 'override', 'name')
@@ -95,7 +97,8 @@ def set_option(cfg, path, value, follow_last=False):
     *parents, last = keys = path.split('.')
     node, done = cfg, []
     for place, key in enumerate(keys):
-        child = _child(node, key, path, done) if place < len(parents) else _leaf(node, last)
+        known = with_inherited(cfg, node)
+        child = _child(known, key, path, done) if place < len(parents) else _leaf(known, last)
         reference = REFERENCE.match(child) if isinstance(child, str) else None
         # What is set in artifacts is lost when its stage ends: there the reference itself gives way.
         lasting = reference and not reference.group(1).startswith('artifacts.')
@@ -110,13 +113,15 @@ def set_option(cfg, path, value, follow_last=False):
             break
         if not isinstance(child, (dict, list, tuple)):
             raise ConfigError(f"'{path}': '{'.'.join([*done, key])}' is {child!r}, which has no keys of its own.")
-        node = child
+        if known is not node and key not in node:
+            node[key] = child  # inherited as a whole until now
+        node = node[key] if isinstance(node, dict) else child
         done.append(key)
     if isinstance(node, (list, tuple)):
         node[_index(node, last, path, done)] = value
         return
-    if last not in node and not _is_argument(node, last) and not (not parents and last in RUNNER_KEYS):
-        _raise_unknown(path, node, last, done)
+    if last not in known and not _is_argument(known, last) and not (not parents and last in RUNNER_KEYS):
+        _raise_unknown(path, known, last, done)
     node[last] = value
 
 
@@ -134,7 +139,7 @@ def resolve(cfg):
     """
     try:
         tree = OmegaConf.create(cfg.to_dict(), flags=dict(allow_objects=True))
-        resolved = OmegaConf.to_container(tree, resolve=True)
+        resolved = merge_inherited(OmegaConf.to_container(tree, resolve=True))
     except OmegaConfBaseException as error:
         missing = re.search(r"Interpolation key '([^']+)'", str(error))
         hint = ''
@@ -196,7 +201,7 @@ def _check_additions(cfg):
     free = (RUNNER_KEYS | variables | set(EXPERIMENT_KEYS)) - {'artifacts'}  # their parts are checked elsewhere
     known = free | {'artifacts', *(f'artifacts.{stage}' for stage in cfg.get('stages') or ())}
     known.update(path for base in bases for path in _paths(Config.fromfile(base)))
-    references = set(re.findall(r'\$\{([\w.]+)', str(cfg.to_dict())))
+    references = {name.rstrip('.') for name in re.findall(r'\$\{([\w.]+)', str(cfg.to_dict()))}
     for path in _paths(cfg):
         parent = path.rpartition('.')[0]
         # Parts of what is referred to as a whole, or not at all, are not looked into.
