@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from mmengine.registry import init_default_scope
 
@@ -56,6 +57,12 @@ def test_the_published_data_sets_are_parts_of_an_experiment(tmp_path, part, band
     for data in (resolved.ms_data.train, resolved.rgb_data.test):
         with pytest.raises(FileNotFoundError, match='no folder .*absent.* should hold one folder of images per class'):
             DATASETS.build(data).sample_ids  # noqa: B018, read for its error
+    for key, channels in dict(plain=bands, train=bands, rgb_plain=3, rgb_train=3).items():
+        image = np.random.default_rng(0).random((size + 9, size + 9, channels), np.float32)
+        results = dict(img=image, img_shape=image.shape[:2], gt_label=0)
+        for transform in resolved[f'{key}_pipeline'][2:]:  # reading apart
+            results = TRANSFORMS.build(transform).transform(results)
+        assert results['inputs'].shape == (channels, size, size)
     with pytest.raises(FileNotFoundError, match='absent/statistics_ms.json. Make it with tools/.*compute_statistics'):
         MODELS.build(resolved.teacher)
 

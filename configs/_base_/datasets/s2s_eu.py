@@ -23,22 +23,38 @@ rgb_source = dict(
     split_ratio='${split_ratio}', seed='${randomness.seed}')
 
 pack = dict(type='mmpretrain.PackInputs', meta_keys=('sample_id', 'img_path', 'img_shape', 'bands'))
-resize = dict(type='Resize', scale='${image_size}', interpolation='area')
-ms_load = [dict(type='LoadRaster'), dict(type='ToReflectance', scale='${ms_scale}')]
-rgb_load = [dict(type='LoadRaster'), dict(type='ToReflectance')]
-views = [
-    dict(type='mmpretrain.RandomResizedCrop', scale='${image_size}', crop_ratio_range=(0.5, 1.0), interpolation='area'),
-    dict(type='RandomFlip', prob=0.5, direction='horizontal'),
-    dict(type='RandomRot90'),
-]
 jitter = dict(type='RadiometricJitter', brightness=0.2, contrast=0.2, band_gain=0.05)
-plain_pipeline = [*ms_load, '${resize}', '${pack}']
-train_pipeline = [*ms_load, *views, '${jitter}', '${pack}']
-rgb_plain_pipeline = [*rgb_load, '${resize}', '${pack}']
-rgb_train_pipeline = [*rgb_load, *views, '${jitter}', '${pack}']
-matcher_plain_pipeline = [*ms_load, '${resize}', dict(type='PackMatcherInputs', white='${white}')]
+# OpenCV averages areas of four channels at the most.
+ms_plain = [
+    dict(type='LoadRaster'),
+    dict(type='ToReflectance', scale='${ms_scale}'),
+    dict(type='Resize', scale='${image_size}', interpolation='bilinear'),
+]
+rgb_plain = [
+    dict(type='LoadRaster'),
+    dict(type='ToReflectance'),
+    dict(type='Resize', scale='${image_size}', interpolation='area'),
+]
+
+
+def _views(load, interpolation):
+    return [
+        *load,
+        dict(type='mmpretrain.RandomResizedCrop', scale='${image_size}', crop_ratio_range=(0.5, 1.0),
+             interpolation=interpolation),
+        dict(type='RandomFlip', prob=0.5, direction='horizontal'),
+        dict(type='RandomRot90'),
+    ]
+
+
+ms_views = _views(ms_plain[:-1], 'bilinear')
+plain_pipeline = [*ms_plain, '${pack}']
+train_pipeline = [*ms_views, '${jitter}', '${pack}']
+rgb_plain_pipeline = [*rgb_plain, '${pack}']
+rgb_train_pipeline = [*_views(rgb_plain[:-1], 'area'), '${jitter}', '${pack}']
+matcher_plain_pipeline = [*ms_plain, dict(type='PackMatcherInputs', white='${white}')]
 matcher_pipeline = [
-    *ms_load, *views,
+    *ms_views,
     dict(type='PackMatcherInputs', white='${white}',
          rgb_transforms=[dict(type='RadiometricJitter', brightness=0.1, contrast=0., band_gain=0.)])
 ]
