@@ -7,7 +7,7 @@ import pytest
 from mmengine.registry import init_default_scope
 
 from rstoolbox.engine.config import check_types, load_config, resolve, runner_config
-from rstoolbox.registry import HOOKS, METRICS, MODELS, TRANSFER_LOSSES, TRANSFORMS
+from rstoolbox.registry import DATASETS, HOOKS, METRICS, MODELS, TRANSFER_LOSSES, TRANSFORMS
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted(path.relative_to(ROOT / 'configs').as_posix() for path in (ROOT / 'configs').glob('[!_]*/*.py')
@@ -49,6 +49,36 @@ def test_every_run_of_a_shipped_config_can_be_built(name, folders):
         if key.endswith('_pipeline'):
             for transform in pipeline:
                 TRANSFORMS.build(transform)
+
+
+@pytest.mark.parametrize(('part', 'bands', 'size', 'head', 'loss'), [
+    ('s2s_eu', 10, 64, 'LinearClsHead', 'KD'), ('s2s_cn', 14, 128, 'LinearClsHead', 'KD'),
+    ('m2s_gl', 10, 128, 'MultiLabelLinearClsHead', 'BinaryKD')])
+def test_the_published_data_sets_are_parts_of_an_experiment(tmp_path, part, bands, size, head, loss):
+    init_default_scope('rstoolbox')
+    parts = (f'datasets/{part}', 'models/nets', 'distillers/sembridge', 'schedules/s2s')
+    path = tmp_path / 'experiment.py'
+    path.write_text(f'_base_ = {[str(ROOT / "configs/_base_" / f"{name}.py") for name in parts]}')
+    cfg = load_config(path, {'data_root': str(tmp_path / 'absent')})
+    resolved = resolve(cfg)
+    check_types(resolved)
+    assert (len(resolved.teacher.bands), resolved.image_size) == (bands, size)
+    assert resolved.teacher.head.type == f'mmpretrain.{head}' and resolved.student.head.type.endswith('.LinearClsHead')
+    for settings in ({}, cfg.rows.kd):
+        assert runner_config(cfg, settings).model.losses.kd.type == loss
+    teacher = runner_config(cfg, cfg.stages.teacher.settings)
+    assert teacher.default_hooks.checkpoint.save_best == ('mAP' if loss == 'BinaryKD' else 'accuracy')
+    for data in (resolved.ms_data.train, resolved.rgb_data.test):
+        with pytest.raises(FileNotFoundError, match='no folder .*absent.* should hold one folder of images per class'):
+            DATASETS.build(data).sample_ids  # noqa: B018, read for its error
+    for key, channels in dict(plain=bands, train=bands, rgb_plain=3, rgb_train=3).items():
+        image = np.random.default_rng(0).random((size + 9, size + 9, channels), np.float32)
+        results = dict(img=image, img_shape=image.shape[:2], gt_label=0)
+        for transform in resolved[f'{key}_pipeline'][2:]:  # reading apart
+            results = TRANSFORMS.build(transform).transform(results)
+        assert results['inputs'].shape == (channels, size, size)
+    with pytest.raises(FileNotFoundError, match='absent/statistics_ms.json. Make it with tools/.*compute_statistics'):
+        MODELS.build(resolved.teacher)
 
 
 def test_an_experiment_is_four_lines():

@@ -20,6 +20,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from .config_checks import ConfigError, arguments_of, check_types, find_type
+from .inheritance import merge_inherited, with_inherited
 
 REFERENCE = re.compile(r'^\$\{([\w.]+)\}$')
 # What mmengine's Runner reads although no shipped base has to spell it out, and what an experiment reads beside it.
@@ -87,7 +88,8 @@ def set_option(cfg, path, value, follow_last=False):
     *parents, last = keys = path.split('.')
     node, done = cfg, []
     for place, key in enumerate(keys):
-        child = _child(node, key, path, done) if place < len(parents) else _leaf(node, last)
+        known = with_inherited(cfg, node)
+        child = _child(known, key, path, done) if place < len(parents) else _leaf(known, last)
         reference = REFERENCE.match(child) if isinstance(child, str) else None
         # The result of a stage has other uses, in later stages too: there the reference itself gives way.
         lasting = reference and not reference.group(1).startswith('artifacts.')
@@ -102,13 +104,15 @@ def set_option(cfg, path, value, follow_last=False):
             break
         if not isinstance(child, (dict, list, tuple)):
             raise ConfigError(f"'{path}': '{'.'.join([*done, key])}' is {child!r}, which has no keys of its own.")
-        node = child
+        if known is not node and key not in node:
+            node[key] = child  # inherited as a whole until now
+        node = node[key] if isinstance(node, dict) else child
         done.append(key)
     if isinstance(node, (list, tuple)):
         node[_index(node, last, path, done)] = value
         return
-    if last not in node and not _is_argument(node, last) and not (not parents and last in RUNNER_KEYS):
-        _raise_unknown(path, node, last, done)
+    if last not in known and not _is_argument(known, last) and not (not parents and last in RUNNER_KEYS):
+        _raise_unknown(path, known, last, done)
     node[last] = value
 
 
@@ -126,7 +130,7 @@ def resolve(cfg):
     """
     try:
         tree = OmegaConf.create(cfg.to_dict(), flags=dict(allow_objects=True))
-        resolved = OmegaConf.to_container(tree, resolve=True)
+        resolved = merge_inherited(OmegaConf.to_container(tree, resolve=True))
     except OmegaConfBaseException as error:
         missing = re.search(r"Interpolation key '([^']+)'", str(error))
         hint = ''
@@ -169,7 +173,7 @@ def _check_additions(cfg):
     free = (RUNNER_KEYS | variables | set(EXPERIMENT_KEYS)) - {'artifacts'}  # their parts are checked elsewhere
     known = free | {'artifacts', *(f'artifacts.{stage}' for stage in cfg.get('stages') or ())}
     known.update(path for base in bases for path in _paths(Config.fromfile(base)))
-    references = set(re.findall(r'\$\{([\w.]+)', str(cfg.to_dict())))
+    references = {name.rstrip('.') for name in re.findall(r'\$\{([\w.]+)', str(cfg.to_dict()))}
     for path in _paths(cfg):
         parent = path.rpartition('.')[0]
         # Parts of what is referred to as a whole, or not at all, are not looked into.

@@ -8,9 +8,11 @@ from mmengine.logging import MessageHub
 from mmengine.registry import DefaultScope
 from mmpretrain.models import ImageClassifier
 from torch import nn
+from torch.utils.data import DataLoader
 
 from rstoolbox.models import NonFiniteLossError, load_state, save_student
 from rstoolbox.models.distillers import training_progress
+from rstoolbox.models.sembridge import Gallery
 from rstoolbox.registry import MODELS
 
 ENCODER = dict(type='SceneClassifier', backbone=dict(type='ResNet', depth=18), neck=dict(type='GlobalAveragePooling'))
@@ -155,6 +157,25 @@ def test_labels_beyond_the_classes_are_refused(steps, distiller_config, pair_bat
 def test_wiring_that_does_not_fit_is_refused_at_build(distiller_config, change, message):
     with pytest.raises(ValueError, match=message):
         MODELS.build({**distiller_config(), **change})
+
+
+@pytest.mark.parametrize('kind', ['KD', 'DKD', 'NKD', 'WSLD', 'DIST', 'MLKD', 'LSKD', 'CTKD', 'C2KD'])
+def test_a_loss_of_softmax_logits_refuses_a_teacher_of_several_labels(distiller_config, kind):
+    config = distiller_config(dict(kd=dict(type=kind)))
+    config['teacher']['head']['type'] = 'MultiLabelLinearClsHead'
+    with pytest.raises(ValueError, match=f"loss 'kd': {kind} takes a teacher of one label.*are BinaryKD, LogitsMSE; "):
+        MODELS.build(config)
+
+
+def test_a_gallery_of_several_labels_is_such_a_teacher(distiller_config, classifier_config, tmp_path):
+    dataset = [dict(inputs=torch.rand(10, 32, 32)) for _ in range(2)]
+    Gallery.build(tmp_path / 'gallery', MODELS.build(classifier_config(TEN_BANDS)), DataLoader(dataset, 2), key='key',
+                  ids=['a', 'b'], labels=[[1, 1, 0, 0, 0], [0, 1, 0, 0, 0]])
+    source = dict(teacher=None, gallery=str(tmp_path / 'gallery'))
+    with pytest.raises(ValueError, match="loss 'kd': KD takes a teacher of one label"):
+        MODELS.build(distiller_config(dict(kd=dict(type='KD')), **source))
+    losses = dict(kd=dict(type='BinaryKD'), ska=dict(type='SKA'))
+    assert set(MODELS.build(distiller_config(losses, **source)).transfer_losses) == {'kd', 'ska'}
 
 
 def test_batch_without_images_for_the_teacher_is_refused(steps, distiller_config, pair_batch):

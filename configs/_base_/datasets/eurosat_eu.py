@@ -3,6 +3,7 @@
 data_root = 'data'
 image_size = 64
 num_classes = dict(teacher=10, student=10)
+label_kind = dict(teacher='single', student='single')
 ms_bands = ('B02', 'B03', 'B04', 'B05', 'B06', 'B07', 'B08', 'B8A', 'B11', 'B12')
 rgb_bands = ('R', 'G', 'B')
 split_files = dict(

@@ -8,6 +8,7 @@ rgb_bands = ('R', 'G', 'B')
 split_ratio = (0.6, 0.2, 0.2)
 split_seed = 0
 # Both are what the training splits hold. A file of tools/dataset_converters/compute_statistics.py may be named instead.
+label_kind = dict(teacher='single', student='single')
 num_classes = dict(teacher='${num_classes_of:ms_data.train}', student='${num_classes_of:rgb_data.train}')
 statistics = dict(ms='${statistics_of:ms_data.train}', rgb='${statistics_of:rgb_data.train}')
 

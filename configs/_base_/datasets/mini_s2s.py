@@ -3,6 +3,7 @@ data_root = 'data/mini_s2s'
 images_per_class = 64
 image_size = 64
 num_classes = dict(teacher=8, student=8)
+label_kind = dict(teacher='single', student='single')
 ms_bands = ('B02', 'B03', 'B04', 'B05', 'B06', 'B07', 'B08', 'B8A', 'B11', 'B12')
 rgb_bands = ('R', 'G', 'B')
 # tools/dataset_converters/compute_statistics.py configs/sembridge/r18_ms2rgb.py --key ms_data.train (rgb_data.train)

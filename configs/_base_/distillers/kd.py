@@ -2,10 +2,12 @@
 _base_ = './stages.py'
 
 tau = 3.
+# A teacher of several labels an image is compared class by class.
+kd_losses = dict(single=dict(type='KD', tau='${tau}'), multi=dict(type='BinaryKD', tau='${tau}'))
 model = dict(
     type='Distiller', student='${student}', teacher='${teacher}',
     teacher_checkpoint='${artifacts.teacher}', gallery='${artifacts.gallery}', image_size='${image_size}',
-    losses=dict(kd=dict(type='KD', tau='${tau}', loss_weight=1.)))
+    losses=dict(kd=dict(_inherit_='${kd_losses.${label_kind.teacher}}', loss_weight=1.)))
 train_dataset = dict(
     type='UnpairedSceneDataset', student='${rgb_data.train}', teacher='${ms_data.gallery}',
     match_table='${artifacts.match}', read_teacher=False, seed='${randomness.seed}')

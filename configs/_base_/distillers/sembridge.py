@@ -17,5 +17,5 @@ custom_hooks = [
 ]
 
 row = 'sembridge'
-rows = dict(kd={
-    'model.start': None, 'model.losses': dict(kd=dict(type='KD', tau='${tau}', loss_weight=1.)), 'custom_hooks': []})
+plain_kd = dict(kd=dict(_inherit_='${kd_losses.${label_kind.teacher}}', loss_weight=1.))
+rows = dict(kd={'model.start': None, 'model.losses': '${plain_kd}', 'custom_hooks': []})

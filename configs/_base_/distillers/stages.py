@@ -5,12 +5,19 @@ _base_ = './ssm.py'
 stage_seed = 0
 stage_root = None
 artifacts = dict(teacher=None, matcher=None, gallery=None, match=None)
+teacher_scores = dict(
+    single=dict(evaluator='${evaluator}', selection='${selection}'),
+    multi=dict(evaluator=dict(type='SceneMetric', task='multi'), selection=dict(metric='mAP', rule='greater')))
 stages = dict(
     teacher=dict(
         type='TrainStage', publish='best_teacher.pth',
         settings={
             'model': '${teacher}', 'train_dataset': '${ms_data.train}', 'val_dataset': '${ms_data.val}',
             'test_dataset': '${ms_data.test}', 'custom_hooks': [],
+            'val_evaluator': '${teacher_scores.${label_kind.teacher}.evaluator}',
+            'test_evaluator': '${teacher_scores.${label_kind.teacher}.evaluator}',
+            'default_hooks.checkpoint.save_best': '${teacher_scores.${label_kind.teacher}.selection.metric}',
+            'default_hooks.checkpoint.rule': '${teacher_scores.${label_kind.teacher}.selection.rule}',
             'max_epochs': '${teacher_epochs}', 'randomness.seed': '${stage_seed}'}),
     matcher=dict(
         type='TrainStage', publish='best_matcher.pth',

@@ -35,7 +35,8 @@ class StudentFriendlyMatchingHook(Hook):
         shortlist (str, optional): File of the first match. Each student then chooses among the teacher samples on its
             shortlist there, which look like it, instead of among its whole class, where a few samples on which the
             teacher is unsure would be nearest to most students.
-        tau (float): Temperature of both distributions.
+        tau (float): Temperature of both distributions. Logits of a gallery of several labels an image are compared
+            class by class (:func:`~rstoolbox.models.sembridge.matching.log_probabilities`).
 
     Logged scalars: ``match/churn``, the share of students whose teacher sample changed, and ``match/hub_size``, the
     largest number of students that share one teacher sample.
@@ -85,11 +86,12 @@ class StudentFriendlyMatchingHook(Hook):
         ids, logits = self._student_logits(runner)
         order = {sample_id: row for row, sample_id in enumerate(ids)}
         rows = torch.tensor([order[sample_id] for sample_id in dataset.student.sample_ids])
+        kind = dict(tau=self.tau, multi_label=self.gallery.labels.ndim == 2)
         if self.shortlist is not None:
-            indices = match_in_shortlist(logits[rows], self.shortlist, self.gallery['logits'], tau=self.tau)
+            indices = match_in_shortlist(logits[rows], self.shortlist, self.gallery['logits'], **kind)
         else:
             indices = match_by_divergence(logits[rows], torch.as_tensor(dataset.student.gt_labels),
-                                          self.gallery['logits'], self.gallery.labels, tau=self.tau)
+                                          self.gallery['logits'], self.gallery.labels, **kind)
         old = dataset.match_table
         meta = dict(old.meta, kind='divergence', epoch=runner.epoch, tau=self.tau)
         table = MatchTable(old.student_ids, old.teacher_ids, indices.numpy(), meta)

@@ -13,7 +13,7 @@ from rstoolbox.registry import DISTILLERS, MODELS, TRANSFER_LOSSES
 from ..finite import check_finite
 from ..loading import load_rgb_encoder
 from ..preprocessors import DistillPreprocessor
-from .taps import FeatureTaps
+from .taps import FORMS, FeatureTaps
 from .teacher import FrozenTeacher, GalleryTeacher, check_classifier
 
 
@@ -45,7 +45,7 @@ class Distiller(BaseModel):
 
     Raises:
         ValueError: If losses are named without a teacher, a name is taken, a tap's module does not exist, a loss needs
-            what a side does not give, or shapes do not fit.
+            what a side does not give, shapes do not fit, or a loss of softmax logits meets a teacher of several labels.
         CheckpointError: If the teacher's checkpoint or the start is of another network.
     """
 
@@ -72,6 +72,8 @@ class Distiller(BaseModel):
             source = FrozenTeacher(teacher, teacher_checkpoint, outputs, taps.get('teacher'), sizes['teacher'])
         else:
             source = None
+        if source is not None and source.multi_label:
+            _check_multi_label(transfer_losses)
         super().__init__(DistillPreprocessor(student.data_preprocessor, source and source.data_preprocessor), init_cfg)
         self.student = student
         self.transfer_losses = nn.ModuleDict(transfer_losses)
@@ -157,6 +159,18 @@ def training_progress():
     hub = MessageHub.get_current_instance()
     total = hub.get_info('max_iters') or 0
     return min(hub.get_info('iter', 0) / total, 1.) if total else 0.
+
+
+def _check_multi_label(losses):
+    for name, loss in losses.items():
+        if 'logits' in loss.needs and not loss.multi_label:
+            takers = sorted(kind for kind, loss in TRANSFER_LOSSES.module_dict.items()
+                            if 'logits' in loss.needs and loss.multi_label)
+            raise ValueError(
+                f"loss '{name}': {type(loss).__name__} takes a teacher of one label an image: it reads logits as those "
+                "of a softmax head. This teacher's answer every class for itself. Losses of such logits are "
+                f"{', '.join(takers)}; those of {', '.join(output for output in FORMS if output != 'logits')} take any "
+                'teacher')
 
 
 def _student_images(inputs):

@@ -4,6 +4,7 @@ import logging
 
 import torch
 from mmengine.logging import MessageHub, print_log
+from mmpretrain.models.heads import MultiLabelClsHead
 
 from rstoolbox.registry import MODELS
 
@@ -49,6 +50,11 @@ class FrozenTeacher:
     def data_preprocessor(self):
         """What normalises the teacher's images."""
         return self.network.data_preprocessor
+
+    @property
+    def multi_label(self):
+        """bool: Whether its logits are binary answers, one for every class."""
+        return isinstance(self.network.head, MultiLabelClsHead)
 
     @torch.no_grad()
     def __call__(self, inputs, data_samples):
@@ -112,6 +118,11 @@ class GalleryTeacher:
             raise ValueError("the samples carry no 'teacher_index'; a distiller with a gallery trains on "
                              'UnpairedSceneDataset, whose match table names a row for every sample') from None
         return self._rows(indices)
+
+    @property
+    def multi_label(self):
+        """bool: Whether its logits are binary answers, one for every class."""
+        return self.gallery.labels.ndim == 2
 
     def example(self):
         """The first row twice, for the shapes."""

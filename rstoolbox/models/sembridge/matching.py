@@ -11,12 +11,12 @@ GALLERY_ROWS_PER_BLOCK = dict(cpu=2**12, cuda=2**16)
 TIE = 1e-12
 
 
-def match_by_divergence(student_logits, student_labels, gallery_logits, gallery_labels, tau=3.):
+def match_by_divergence(student_logits, student_labels, gallery_logits, gallery_labels, tau=3., multi_label=False):
     """Match every student sample to the gallery sample of its class with the smallest divergence (SemBridge's DynM).
 
-    The score is ``KL(softmax(gallery / tau) || softmax(student / tau))``. With the teacher's entropy as one more column
-    it is a single matrix product per class, in float64 and in blocks, so memory does not grow with students x gallery.
-    Of equal scores the lowest gallery index wins.
+    The score is ``KL(gallery || student)`` between the distributions that :func:`log_probabilities` reads from logits
+    divided by tau. With the teacher's entropy as one more column it is a single matrix product per class, in float64
+    and in blocks, so memory does not grow with students x gallery. Of equal scores the lowest gallery index wins.
 
     Args:
         student_logits (Tensor | ndarray): (S, C).
@@ -25,6 +25,7 @@ def match_by_divergence(student_logits, student_labels, gallery_logits, gallery_
         gallery_labels (Tensor | ndarray): (G,) class indices, or (G, K) multi-hot: a sample then stands for every class
             that it carries.
         tau (float): Temperature, above 0.
+        multi_label (bool): The gallery's logits are those of a sigmoid head.
 
     Returns:
         Tensor: (S,) int64 rows of the gallery, on the CPU.
@@ -35,15 +36,36 @@ def match_by_divergence(student_logits, student_labels, gallery_logits, gallery_
     if not tau > 0:
         raise ValueError(f'tau must be above 0, got {tau}.')
     student = _checked_features(student_logits, 'student_logits')
-    log_student = F.log_softmax(student / tau, dim=1)
+    log_student = log_probabilities(student / tau, multi_label)
     operand = torch.cat([-log_student, torch.ones_like(log_student[:, :1])], dim=1)
 
     def read_gallery(rows):
-        log_teacher = F.log_softmax(_read(gallery_logits, rows, 'gallery_logits', student.device) / tau, dim=1)
+        block = _read(gallery_logits, rows, 'gallery_logits', student.device)
+        log_teacher = log_probabilities(block / tau, multi_label)
         teacher = log_teacher.exp()
         return torch.cat([teacher, (teacher * log_teacher).sum(1, keepdim=True)], dim=1)
 
     return _match(operand, student_labels, gallery_logits, gallery_labels, read_gallery, 'logits')
+
+
+def log_probabilities(logits, multi_label=False):
+    """Logarithms of what a teacher's head says, of whose exponentials a divergence is made.
+
+    A softmax head gives one distribution over the classes. A sigmoid head gives one for every class, there or not, and
+    the divergence of all is their sum: that of :class:`~rstoolbox.models.transfer.BinaryKD`, which also sets the level
+    of a student's logits, open in a softmax, so that its sigmoids have a meaning. A softmax over binary logits would
+    ask a teacher which class an image shows if only one, where it may be sure of three.
+
+    Args:
+        logits (Tensor): (..., C), divided by the temperature.
+        multi_label (bool): Whether they are those of a sigmoid head.
+
+    Returns:
+        Tensor: (..., C), or (..., 2 C) of all classes there and then all not there.
+    """
+    if multi_label:
+        return torch.cat([F.logsigmoid(logits), F.logsigmoid(-logits)], dim=-1)
+    return F.log_softmax(logits, dim=-1)
 
 
 def match_by_similarity(student_embeddings, student_labels, gallery_embeddings, gallery_labels):

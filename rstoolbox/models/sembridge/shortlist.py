@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 
-from .matching import members_by_class
+from .matching import log_probabilities, members_by_class
 
 COSINES_PER_BLOCK = 2**22  # sorted with their places: 100 MB
 
@@ -40,7 +40,7 @@ def shortlist_by_similarity(student_embeddings, student_labels, gallery_embeddin
     return lists
 
 
-def match_in_shortlist(student_logits, shortlist, gallery_logits, tau=3.):
+def match_in_shortlist(student_logits, shortlist, gallery_logits, tau=3., multi_label=False):
     """The sample of each student's shortlist with the smallest ``KL(gallery || student)`` at a temperature.
 
     Over a whole class the smallest divergence lies mostly with the few samples on which the teacher is least sure, and
@@ -51,6 +51,7 @@ def match_in_shortlist(student_logits, shortlist, gallery_logits, tau=3.):
         shortlist (Tensor): (S, K) rows of the gallery.
         gallery_logits (Tensor | ndarray): (G, C).
         tau (float): Temperature, above 0.
+        multi_label (bool): The gallery's logits are those of a sigmoid head (:func:`log_probabilities`).
 
     Returns:
         Tensor: (S,) int64 rows of the gallery. Of equal divergences the one that stands first in the list wins.
@@ -63,8 +64,8 @@ def match_in_shortlist(student_logits, shortlist, gallery_logits, tau=3.):
         raise ValueError(f'A shortlist is (students, K) rows of the gallery; got {tuple(shortlist.shape)} for '
                          f'{len(student_logits)} students.')
     candidates = torch.as_tensor(gallery_logits[shortlist.reshape(-1).numpy()])
-    log_student = F.log_softmax(student_logits.double().cpu() / tau, dim=1)[:, None]
-    log_teacher = F.log_softmax(candidates.double().reshape(*shortlist.shape, -1) / tau, dim=2)
+    log_student = log_probabilities(student_logits.double().cpu() / tau, multi_label)[:, None]
+    log_teacher = log_probabilities(candidates.double().reshape(*shortlist.shape, -1) / tau, multi_label)
     divergence = (log_teacher.exp() * (log_teacher - log_student)).sum(dim=2)
     if not torch.isfinite(divergence).all():
         raise ValueError('The logits of a student or a teacher sample hold NaN or infinity.')

@@ -14,7 +14,8 @@ class TransferLoss(nn.Module):
     """A loss between what a student and a frozen teacher put out for the same batch.
 
     A subclass names the outputs it ``needs`` and implements :meth:`compare`; one with trainable parts (projections,
-    a learned temperature) creates them in :meth:`build`, where the shapes of both sides are known.
+    a learned temperature) creates them in :meth:`build`, where the shapes of both sides are known. One that compares
+    logits class by class says ``multi_label = True``; the others that need logits take no teacher of several labels.
 
     ``student`` and ``teacher`` are mappings with any of
 
@@ -28,6 +29,7 @@ class TransferLoss(nn.Module):
     """
 
     needs = ('logits',)
+    multi_label = False  # whether logits may be those of a sigmoid head, one binary answer for every class
 
     def __init__(self, loss_weight=1.):
         super().__init__()

@@ -15,7 +15,7 @@ class KD(TransferLoss):
     :math:`\tau^2 \, \mathrm{KL}(\mathrm{softmax}(z_t / \tau) \,\|\, \mathrm{softmax}(z_s / \tau))`, mean over batch.
 
     Both sides' logits are read as softmax logits. Those of a multi-label teacher (trained with a sigmoid per class)
-    are not, and mean something else here: distil them with a loss that treats classes one by one.
+    are not, and mean something else here: :class:`BinaryKD` distils them.
 
     Args:
         tau (float): Temperature, above 0; higher spreads the teacher's mass over more classes.
@@ -51,6 +51,7 @@ class LogitsMSE(TransferLoss):
     """
 
     needs = ('logits',)
+    multi_label = True
 
     def build(self, student, teacher):
         check_same_classes(self, student, teacher)

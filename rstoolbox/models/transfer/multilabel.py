@@ -38,6 +38,7 @@ class BinaryKD(TransferLoss):
     """
 
     needs = ('logits',)
+    multi_label = True
 
     def __init__(self, tau=1., loss_weight=1.):
         super().__init__(loss_weight)

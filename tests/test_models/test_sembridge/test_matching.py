@@ -51,6 +51,12 @@ def divergence(student, teacher):
     return (teacher.exp() * (teacher - student)).sum()
 
 
+def binary_divergence(student, teacher):
+    """The sum over classes, each there or not."""
+    student, teacher = student / 2, teacher / 2
+    return (teacher.sigmoid() * (teacher - student) + F.softplus(student) - F.softplus(teacher)).sum()
+
+
 def negative_cosine(student, teacher):
     return -F.cosine_similarity(student, teacher, dim=0)
 
@@ -75,7 +81,9 @@ def test_both_matchings_equal_a_loop(seed, students, gallery, classes, width, sc
         patch.setitem(matching.SCORES_PER_BLOCK, 'cpu', blocks[0])
         patch.setitem(matching.GALLERY_ROWS_PER_BLOCK, 'cpu', blocks[1])
         by_divergence = match_by_divergence(student, student_labels, teacher, given_labels, tau=2.)
+        by_binary = match_by_divergence(student, student_labels, teacher, given_labels, tau=2., multi_label=True)
         by_similarity = match_by_similarity(student, student_labels, teacher, given_labels)
+    assert_nearest(by_binary, student, student_labels, teacher, member, binary_divergence)
     assert_nearest(by_divergence, student, student_labels, teacher, member, divergence)
     assert_nearest(by_similarity, student, student_labels, teacher, member, negative_cosine)
     assert by_divergence.dtype == torch.int64

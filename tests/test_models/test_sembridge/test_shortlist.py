@@ -29,12 +29,12 @@ def test_a_list_is_sorted_of_its_class_and_begins_with_the_match(seed, size):
 
 
 @settings(max_examples=20, deadline=None)
-@given(st.integers(0, 10**6))
-def test_with_whole_classes_on_the_lists_it_is_the_match_by_divergence(seed):
+@given(st.integers(0, 10**6), st.booleans())
+def test_with_whole_classes_on_the_lists_it_is_the_match_by_divergence(seed, multi_label):
     student, labels, gallery, gallery_labels = _samples(seed)
     lists = shortlist_by_similarity(student, labels, gallery, gallery_labels, len(gallery))
-    assert torch.equal(match_in_shortlist(student, lists, gallery, tau=2.),
-                       match_by_divergence(student, labels, gallery, gallery_labels, tau=2.))
+    assert torch.equal(match_in_shortlist(student, lists, gallery, tau=2., multi_label=multi_label),
+                       match_by_divergence(student, labels, gallery, gallery_labels, tau=2., multi_label=multi_label))
 
 
 def test_wrong_input_is_named():
