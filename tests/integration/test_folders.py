@@ -26,8 +26,8 @@ def folders(tmp_path):
         for kind in ('MS', 'RGB'):
             (tmp_path / 'mine' / kind / name).mkdir(parents=True)
         for index in range(10):
-            values = random.integers(500, 900, (len(BANDS), 32, 32)).astype(np.uint16) * (number + 1)
-            with rasterio.open(tmp_path / 'mine/MS' / name / f'{index}.tif', 'w', driver='GTiff', height=32, width=32,
+            values = random.integers(500, 900, (len(BANDS), 43, 43)).astype(np.uint16) * (number + 1)
+            with rasterio.open(tmp_path / 'mine/MS' / name / f'{index}.tif', 'w', driver='GTiff', height=43, width=43,
                                count=len(BANDS), dtype='uint16') as file:
                 file.write(values)
                 file.descriptions = BANDS

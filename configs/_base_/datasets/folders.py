@@ -13,29 +13,32 @@ num_classes = dict(teacher='${num_classes_of:ms_data.train}', student='${num_cla
 statistics = dict(ms='${statistics_of:ms_data.train}', rgb='${statistics_of:rgb_data.train}')
 
 pack = dict(type='mmpretrain.PackInputs', meta_keys=('sample_id', 'img_path', 'img_shape', 'bands'))
-resize = dict(type='Resize', scale=('${image_size}', '${image_size}'), interpolation='area')
-crop = dict(
-    type='mmpretrain.RandomResizedCrop', scale='${image_size}', crop_ratio_range=(0.5, 1.0), interpolation='area')
-plain_pipeline = [dict(type='LoadRaster'), dict(type='ToReflectance'), '${resize}', '${pack}']
-train_pipeline = [
-    dict(type='LoadRaster'),
-    dict(type='ToReflectance'),
-    '${crop}',
-    dict(type='RandomFlip', prob=0.5, direction='horizontal'),
-    dict(type='RandomRot90'),
-    dict(type='RadiometricJitter', brightness=0.2, contrast=0.2, band_gain=0.05),
-    '${pack}',
-]
 pack_matcher = dict(type='PackMatcherInputs', white=0.25)  # the reflectance that the RGB pictures show as white
-matcher_plain_pipeline = [dict(type='LoadRaster'), dict(type='ToReflectance'), '${resize}', '${pack_matcher}']
-matcher_pipeline = [
-    dict(type='LoadRaster'),
-    dict(type='ToReflectance'),
-    '${crop}',
-    dict(type='RandomFlip', prob=0.5, direction='horizontal'),
-    dict(type='RandomRot90'),
-    '${pack_matcher}',
-]
+load = [dict(type='LoadRaster'), dict(type='ToReflectance')]
+
+
+def _plain(interpolation):
+    return [*load, dict(type='Resize', scale=('${image_size}', '${image_size}'), interpolation=interpolation)]
+
+
+def _views(interpolation):
+    return [
+        *load,
+        dict(type='mmpretrain.RandomResizedCrop', scale='${image_size}', crop_ratio_range=(0.5, 1.0),
+             interpolation=interpolation),
+        dict(type='RandomFlip', prob=0.5, direction='horizontal'),
+        dict(type='RandomRot90'),
+    ]
+
+
+jitter = dict(type='RadiometricJitter', brightness=0.2, contrast=0.2, band_gain=0.05)
+# OpenCV averages areas of four channels at the most.
+ms_plain_pipeline = [*_plain('bilinear'), '${pack}']
+ms_train_pipeline = [*_views('bilinear'), '${jitter}', '${pack}']
+rgb_plain_pipeline = [*_plain('area'), '${pack}']
+rgb_train_pipeline = [*_views('area'), '${jitter}', '${pack}']
+matcher_plain_pipeline = [*_plain('bilinear'), '${pack_matcher}']
+matcher_pipeline = [*_views('bilinear'), '${pack_matcher}']
 
 
 def _data(split, pipeline, **side):
@@ -54,15 +57,15 @@ def _rgb(split, pipeline):
 
 
 ms_data = dict(
-    train=_ms('train', '${train_pipeline}'),
-    val=_ms('val', '${plain_pipeline}'),
-    test=_ms('test', '${plain_pipeline}'),
-    gallery=_ms('train', '${plain_pipeline}'))
+    train=_ms('train', '${ms_train_pipeline}'),
+    val=_ms('val', '${ms_plain_pipeline}'),
+    test=_ms('test', '${ms_plain_pipeline}'),
+    gallery=_ms('train', '${ms_plain_pipeline}'))
 rgb_data = dict(
-    train=_rgb('train', '${train_pipeline}'),
-    val=_rgb('val', '${plain_pipeline}'),
-    test=_rgb('test', '${plain_pipeline}'),
-    match=_rgb('train', '${plain_pipeline}'))
+    train=_rgb('train', '${rgb_train_pipeline}'),
+    val=_rgb('val', '${rgb_plain_pipeline}'),
+    test=_rgb('test', '${rgb_plain_pipeline}'),
+    match=_rgb('train', '${rgb_plain_pipeline}'))
 matcher_data = dict(train=_ms('train', '${matcher_pipeline}'), val=_ms('val', '${matcher_plain_pipeline}'))
 
 val_dataset = '${rgb_data.val}'
