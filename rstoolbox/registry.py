@@ -162,7 +162,8 @@ VISUALIZERS = Registry('visualizer', parent=mmengine_registry.VISUALIZERS, locat
 INFERENCERS = Registry('inferencer', parent=mmengine_registry.INFERENCERS)
 # Nothing of the toolbox is in these, but plug-ins may add to them, and without a child of this scope mmengine warns at
 # every look-up.
-DATA_SAMPLERS = Registry('data sampler', parent=mmengine_registry.DATA_SAMPLERS)
+DATA_SAMPLERS = Registry('data sampler', parent=mmengine_registry.DATA_SAMPLERS, locations=['rstoolbox.datasets'],
+                         extras={'rstoolbox.datasets.falcon': 'falcon'})
 EVALUATOR = Registry('evaluator', parent=mmengine_registry.EVALUATOR)
 FUNCTIONS = Registry('function', parent=mmengine_registry.FUNCTIONS)
 LOG_PROCESSORS = Registry('log_processor', parent=mmengine_registry.LOG_PROCESSORS)

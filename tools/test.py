@@ -1,4 +1,4 @@
-"""Test a trained classifier or distilled student.
+"""Test a trained classifier, distilled student or vision-language model.
 
 python tools/test.py configs/sembridge/r18_ms2rgb.py work_dirs/r18_ms2rgb/best_student.pth --out results.json
 """
@@ -12,6 +12,8 @@ from rstoolbox.engine.config import ConfigError, default_work_dir, runner_config
 from rstoolbox.engine.errors import OptionAction, read_config, readable_errors
 from rstoolbox.engine.launch import add_launcher, setup_launcher
 from rstoolbox.engine.testing import test
+from rstoolbox.models.falcon import Falcon
+from rstoolbox.registry import MODELS
 from rstoolbox.structures import write_json
 
 
@@ -21,8 +23,9 @@ def parse_args():
     parser.add_argument('config', help="a config file, or 'rstoolbox::path' for one that came with the package")
     parser.add_argument('checkpoint', help='best_student.pth, or any checkpoint of the training')
     parser.add_argument('--work-dir', help='where the log goes (default: work_dirs/<config name>/test)')
-    parser.add_argument('--out', metavar='JSON', help='write metrics, per-class table and confusion matrix here')
-    parser.add_argument('--dump', metavar='PKL', help='write the predictions of all samples here')
+    parser.add_argument('--out', metavar='JSON', help='write metrics and what stands behind them here')
+    parser.add_argument('--dump', metavar='FILE',
+                        help='write the predictions of all samples here: *.pkl, of a vision-language model *.jsonl')
     parser.add_argument('--show-dir', metavar='DIR', help='draw every test image with truth and prediction here')
     parser.add_argument('--cfg-options', nargs='+', action=OptionAction, default={}, metavar='KEY=VALUE',
                         help='override settings of the config')
@@ -37,13 +40,19 @@ def main():
     values = setup_launcher(args.launcher)
     work_dir = args.work_dir or str(Path(default_work_dir(cfg)) / 'test')
     config = runner_config(cfg, work_dir=work_dir, **values)
-    if args.dump:
+    answers = issubclass(MODELS.get(config.model.type), Falcon)
+    if args.dump and answers:
+        if not args.dump.endswith('.jsonl'):
+            raise ConfigError(f"--dump writes answers as JSON lines; name it *.jsonl instead of '{args.dump}'.")
+        config.default_hooks.dump = dict(type='DumpAnswersHook', path=args.dump)
+    elif args.dump:
         if not args.dump.endswith(('.pkl', '.pickle')):
             raise ConfigError(f"--dump writes a pickle; name it *.pkl instead of '{args.dump}'.")
         evaluators = config.test_evaluator if isinstance(config.test_evaluator, list) else [config.test_evaluator]
         config.test_evaluator = [*evaluators, dict(type='DumpResults', out_file_path=args.dump)]
     if args.show_dir:
-        config.default_hooks.show = dict(type='ShowPredictionsHook', folder=args.show_dir)
+        config.default_hooks.show = dict(type='ShowAnswersHook' if answers else 'ShowPredictionsHook',
+                                         folder=args.show_dir)
     metrics, report = test(config, args.checkpoint)
     if args.out and is_main_process():
         write_json(dict(report, metrics=metrics), args.out)

@@ -5,6 +5,7 @@ import json
 
 from mmengine.dist import barrier, broadcast_object_list, is_main_process
 
+from rstoolbox.models.falcon import Falcon
 from rstoolbox.models.loading import load_classifier
 from rstoolbox.registry import DATASETS
 from rstoolbox.structures import write_json
@@ -51,8 +52,11 @@ def test(config, checkpoint):
     """
     runner = Runner.from_cfg(student_config(config))
     model = runner.model.module if runner.distributed else runner.model
-    classes = getattr(runner.test_dataloader.dataset, 'metainfo', {}).get('classes')
-    load_classifier(model, checkpoint, 'model', classes=classes)  # labels of the data set count its own classes
+    if isinstance(model, Falcon):
+        model.load_weights(checkpoint)
+    else:
+        classes = getattr(runner.test_dataloader.dataset, 'metainfo', {}).get('classes')
+        load_classifier(model, checkpoint, 'model', classes=classes)  # labels of the data set count its own classes
     runner._has_loaded = True
     metrics = runner.test()
     return metrics, getattr(runner.test_evaluator.metrics[0], 'report', None) or {}

@@ -19,7 +19,6 @@ import difflib
 import json
 import re
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -87,14 +86,7 @@ def read_dump(path):
 
 def category_of(task, question):
     """Return the class that a prompt asks for, in any wording of its head; None where it asks for none."""
-    found = (pattern.fullmatch(question.strip()) for pattern in _category_patterns(task))
-    return next((match['category'] for match in found if match), None)
-
-
-@lru_cache
-def _category_patterns(task):
-    return [re.compile(re.escape(prompt).replace(re.escape('{category}'), '(?P<category>.+)'))
-            for prompt in head_for(task).prompts if '{category}' in prompt]
+    return (head_for(task).read_prompt(question) or {}).get('category')
 
 
 def _has_json_line(file):

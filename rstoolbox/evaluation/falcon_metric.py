@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rstoolbox.registry import METRICS
+from rstoolbox.structures import Answer
 
 from .record import TASKS, NotScorable, Record, check_task, check_variant
 
@@ -68,7 +69,7 @@ class FalconMetric(BaseMetric):
             data_batch (object): Not used.
             data_samples (Sequence[dict]): With ``task``, ``pred_answer`` and ``gt_answer``
                 (:class:`~rstoolbox.structures.Answer`, in pixels), and where they apply ``image_size`` (width, height),
-                ``category``, ``image_id`` and ``prompt``.
+                ``category``, ``image_id``, ``prompt`` and, of a caption, ``references``, further right texts.
         """
         for sample in data_samples:
             missing = [key for key in KEYS if sample.get(key) is None]
@@ -78,8 +79,11 @@ class FalconMetric(BaseMetric):
                                  + (f", nearest is '{near[0]}'" if near else '')
                                  + f'. FalconMetric needs {", ".join(KEYS)}; got {", ".join(sorted(sample))}.')
             scorer_of(sample['task'], self.variant)  # before hours of inference, not after
-            self.results.append(Record(sample['task'], sample['pred_answer'], sample['gt_answer'],
-                                       **{key: sample[key] for key in OPTIONAL_KEYS if sample.get(key) is not None}))
+            truths = [sample['gt_answer']]
+            if KINDS[sample['task']] == 'captions':
+                truths += [Answer(text=text) for text in sample.get('references') or ()]
+            known = {key: sample[key] for key in OPTIONAL_KEYS if sample.get(key) is not None}
+            self.results += [Record(sample['task'], sample['pred_answer'], truth, **known) for truth in truths]
 
     def compute_metrics(self, results):
         """Score the records of all processes.

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 from torch.utils.data import Dataset
 
@@ -61,6 +63,16 @@ class FalconSFT(Dataset):
 
     def __len__(self):
         return len(self.places)
+
+    @property
+    def image_keys(self):
+        """np.ndarray: A number for each item; those of one image, or pair, have the same."""
+        if isinstance(self.records, RecordStore):
+            paths = self.records.column('images').combine_chunks()
+            names = pc.binary_join(paths, '\n')
+        else:
+            names = pa.array(['\n'.join(record.images) for record in self.records])
+        return names.dictionary_encode().indices.to_numpy()[self.places]
 
     def __getitem__(self, index):
         number = int(self.places[index])

@@ -101,7 +101,7 @@ class PublishBestHook(Hook):
         if hasattr(model, 'student'):
             weights = {key[len('student.'):]: value for key, value in weights.items() if key.startswith('student.')}
             model = model.student
-        classes = runner.train_dataloader.dataset.metainfo.get('classes', [])
+        classes = getattr(runner.train_dataloader.dataset, 'metainfo', {}).get('classes', [])
         meta = dict(epoch=checkpoint['meta']['epoch'], classes=list(classes), bands=list(getattr(model, 'bands', [])),
                     config=runner.cfg.pretty_text)
         path = Path(runner.work_dir) / self.filename

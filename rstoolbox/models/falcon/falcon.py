@@ -11,7 +11,7 @@ from rstoolbox.heads import head_for
 from rstoolbox.registry import MODELS
 from rstoolbox.structures import Answer
 
-from ..checkpoint import CheckpointError
+from ..checkpoint import CheckpointError, load_state, weights_of
 from ..finite import check_finite, sample_id
 from .folder import load_folder, save_folder
 from .generation import generate, read_answer
@@ -114,6 +114,14 @@ class Falcon(BaseModel):
             merge_lora(network)
         save_folder(network, self.tokenizer, self.image_size, folder)
 
+    def load_weights(self, path):
+        """Load a checkpoint of this model's training.
+
+        Raises:
+            FileNotFoundError, CheckpointError: If there is none at ``path``, or it is of another model or tokenizer.
+        """
+        self.load_state_dict(weights_of(load_state(path)))
+
     def merge(self):
         """Merge the low-rank matrices into the network, which is then trained and saved as a whole."""
         merge_lora(self.network)
@@ -141,7 +149,7 @@ class Falcon(BaseModel):
     def logits(self, inputs):
         """Logits (B, L, V) of every token of the true answers, given the image, the prompt and the tokens before it."""
         mask = inputs['attention_mask']
-        hidden = encode(self.network, inputs['pixel_values'], inputs['input_ids'], mask)
+        hidden = encode(self.network, inputs['pixel_values'], inputs['input_ids'], mask, inputs.get('image_rows'))
         return self.network.lm_head(decode(self.network, hidden, mask, inputs['labels']))
 
     def loss(self, inputs, data_samples):
@@ -163,7 +171,7 @@ class Falcon(BaseModel):
         Raises:
             ValueError: If a sample has a task but no ``image_size``.
         """
-        prompt = {key: inputs[key] for key in ('pixel_values', 'input_ids', 'attention_mask')}
+        prompt = {key: inputs.get(key) for key in ('pixel_values', 'input_ids', 'attention_mask', 'image_rows')}
         heads = [_head(sample, row, self.constraint is not None) for row, sample in enumerate(data_samples)]
         rules = dict(self.generation)
         if self.constraint is not None:

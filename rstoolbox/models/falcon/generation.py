@@ -39,21 +39,22 @@ class GeneratedText:
 
 
 @torch.no_grad()
-def generate(network, tokenizer, pixel_values, input_ids, attention_mask, **rules):
+def generate(network, tokenizer, pixel_values, input_ids, attention_mask, image_rows=None, **rules):
     """Answer a batch of prompts.
 
     Args:
         network (Florence2ForConditionalGeneration): The model.
         tokenizer (transformers.PreTrainedTokenizerFast): Of the model.
-        pixel_values (Tensor): (B, 3, H, W), normalised.
+        pixel_values (Tensor): (U, 3, H, W), normalised.
         input_ids (Tensor): (B, S) image tokens and prompt, padded on the right.
         attention_mask (Tensor): (B, S), 0 at padding.
+        image_rows (Tensor, optional): (B,) which image each prompt is about; by default that of its own row.
         rules: Of generation, as ``num_beams`` or ``max_new_tokens``; others as the network's ``generation_config``.
 
     Returns:
         list[GeneratedText]: One for each prompt.
     """
-    hidden = encode(network, pixel_values, input_ids, attention_mask)
+    hidden = encode(network, pixel_values, input_ids, attention_mask, image_rows)
     if rules.get('num_beams') == 1:
         rules.setdefault('early_stopping', False)  # a rule of several beams
     ids = network.generate(encoder_outputs=transformers.modeling_outputs.BaseModelOutput(hidden),

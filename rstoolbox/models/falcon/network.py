@@ -18,8 +18,8 @@ BOS, PAD, EOS = 0, 1, 2
 # Widths, heads and channel groups of the image encoder by stage; width, heads, feed-forward width and layers of the
 # text encoder and of the decoder, each.
 GEOMETRIES = dict(
-    tiny=dict(vision=dict(embed_dim=(32, 64, 128, 160), num_heads=(2, 4, 8, 8), num_groups=(2, 4, 8, 8),
-                          depths=(1, 1, 1, 1), patch_stride=(2, 2, 2, 2), window_size=4, drop_path_rate=0.0),
+    tiny=dict(vision=dict(embed_dim=(32, 64, 96, 128), num_heads=(2, 4, 6, 8), num_groups=(2, 4, 6, 8),
+                          depths=(1, 1, 1, 1), patch_stride=(4, 2, 2, 1), window_size=4, drop_path_rate=0.0),
               text=dict(d_model=128, heads=4, ffn_dim=512, layers=2, dropout=0.0), max_positions=1024),
     base=dict(vision=dict(embed_dim=(128, 256, 512, 1024), num_heads=(4, 8, 16, 32), num_groups=(4, 8, 16, 32)),
               text=dict(d_model=768, heads=12, ffn_dim=3072, layers=6, dropout=0.1), max_positions=1024),
@@ -158,10 +158,15 @@ def load_weights(network, state, source):
     share_embeddings(network).requires_grad_(True)
 
 
-def encode(network, pixel_values, input_ids, attention_mask):
-    """Hidden states (B, S, D) of the text encoder over an image's tokens, which come first, and a prompt's."""
+def encode(network, pixel_values, input_ids, attention_mask, image_rows=None):
+    """Hidden states (B, S, D) of the text encoder over an image's tokens, which come first, and a prompt's.
+
+    ``image_rows`` (B,) tells which of ``pixel_values`` each prompt is about; by default the one of its own row.
+    """
     # Not by the network's own forward: it looks for image tokens by their number, at which compilers give up.
     image = network.get_image_features(pixel_values)
+    if image_rows is not None:
+        image = image[image_rows]
     text = network.get_input_embeddings()(input_ids[:, image.shape[1]:])
     return network.model.language_model.encoder(
         inputs_embeds=torch.cat([image.to(text.dtype), text], 1), attention_mask=attention_mask).last_hidden_state

@@ -53,8 +53,9 @@ class FalconPreprocessor(BaseDataPreprocessor):
             training (bool): Whether an answer is needed.
 
         Returns:
-            dict: ``inputs``, a dict of ``pixel_values`` (B, 3, H, W) float32, ``input_ids`` and ``attention_mask``
-            (B, S) and, where every sample has an answer, ``labels`` (B, L); and ``data_samples``.
+            dict: ``inputs``, a dict of ``pixel_values`` (U, 3, H, W) float32, the different images of the batch,
+            ``image_rows`` (B,), which of them each prompt is about, ``input_ids`` and ``attention_mask`` (B, S)
+            and, where every sample has an answer, ``labels`` (B, L); and ``data_samples``.
 
         Raises:
             ValueError: If an image is no RGB image, a text is empty, holds a special token or is too long; the message
@@ -62,10 +63,11 @@ class FalconPreprocessor(BaseDataPreprocessor):
         """
         samples = data['data_samples']
         names = [f"record '{sample_id(sample, row)}'" for row, sample in enumerate(samples)]
-        images = [self._image(image, name) for image, name in zip(data['inputs'], names, strict=True)]
+        first, rows = _distinct(data['inputs'], samples)
+        images = [self._image(data['inputs'][row], names[row]) for row in first]
         prompts = [self._prompt(sample.get('prompt'), name) for sample, name in zip(samples, names)]
         input_ids = _pad(prompts, PAD)
-        inputs = dict(pixel_values=torch.stack(images), input_ids=input_ids,
+        inputs = dict(pixel_values=torch.stack(images), image_rows=torch.tensor(rows), input_ids=input_ids,
                       attention_mask=_pad([[1] * len(prompt) for prompt in prompts], 0))
         if training or all(sample.get('answer') is not None for sample in samples):
             inputs['labels'] = _pad([self._answer(sample.get('answer'), name)
@@ -119,6 +121,22 @@ class FalconPreprocessor(BaseDataPreprocessor):
             raise ValueError(f"the {kind} of {name} contains '{found[0]}', which is a special token; remove it: "
                              f'{text!r:.120}')
         return self.tokenizer(text, add_special_tokens=False)
+
+
+def _distinct(images, samples):
+    """Rows of the images that differ, and for each sample which of them is its own: each is encoded once."""
+    if len(images) != len(samples):
+        raise ValueError(f'a batch has {len(images)} images and {len(samples)} samples; expected one image for each')
+    first, rows, seen = [], [], {}
+    for row, (image, sample) in enumerate(zip(images, samples)):
+        name = sample.get('img_path')
+        alike = [place for place in seen.get(name, ()) if torch.equal(images[first[place]], image)] if name else []
+        if not alike:
+            alike = [len(first)]
+            seen.setdefault(name, []).append(len(first))
+            first.append(row)
+        rows.append(alike[0])
+    return first, rows
 
 
 def _pad(rows, value):

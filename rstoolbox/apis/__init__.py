@@ -1,0 +1,5 @@
+"""The toolbox from Python: models that answer about images."""
+
+from .falcon_inferencer import FalconInferencer
+
+__all__ = ['FalconInferencer']

@@ -1,0 +1,66 @@
+r"""Ask a vision-language model about images: text, structured JSON and a picture for any of the 14 tasks.
+
+    python tools/predict.py harbor.png --model work_dirs/falcon --task REG_DET_OBB --prompt ship --out answers
+    python tools/predict.py before.png --image2 after.png --model work_dirs/falcon --task PIX_CHG
+    python tools/predict.py a.png b.png --model configs/falcon/tiny_mini.py --checkpoint best_model.pth --task IMG_CAP
+
+--prompt fills the slot of the task: a class (IMG_CT, REG_DET_*, PIX_SEG), a description (REG_VG), a question (IMG_VQA)
+or coordinates in pixels, x,y,... (REG_CLS_*, REG_CAP, PIX_CLS).
+"""
+
+import argparse
+import json
+
+from rstoolbox.apis import FalconInferencer
+from rstoolbox.apis.falcon_inferencer import as_dict
+from rstoolbox.engine.errors import readable_errors
+from rstoolbox.heads import head_for
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('images', nargs='+', metavar='IMAGE')
+    parser.add_argument('--image2', nargs='+', help='PIX_CHG: the later date of each image')
+    parser.add_argument('--model', required=True, help='folder of a model, or a config (with --checkpoint)')
+    parser.add_argument('--checkpoint', help="weights of the config's model")
+    parser.add_argument('--task', required=True, help='task tag, e.g. REG_DET_HBB')
+    parser.add_argument('--prompt', help='what the task has to be told')
+    parser.add_argument('--out', metavar='DIR', help='write <image>_<task>.json and .png here')
+    parser.add_argument('--show', action='store_true', help='open the pictures')
+    parser.add_argument('--unconstrained', action='store_true', help='answers may break the grammar of the task')
+    parser.add_argument('--beams', type=int, default=3)
+    parser.add_argument('--batch-size', type=int, default=8)
+    parser.add_argument('--device', help='cuda or cpu')
+    args = parser.parse_args()
+    with readable_errors():
+        slots = read_slots(args.task, args.prompt)
+        images = args.images
+        if args.image2:
+            if len(args.image2) != len(images):
+                parser.error(f'--image2 names {len(args.image2)} images for {len(images)}')
+            images = list(zip(images, args.image2))
+        ask = FalconInferencer(args.model, args.checkpoint, args.device, constrain=not args.unconstrained,
+                               num_beams=args.beams)
+        for sample in ask(images, args.task, args.out, args.show, args.batch_size, **slots):
+            print(json.dumps(as_dict(sample), ensure_ascii=False))
+
+
+def read_slots(task, text):
+    """The slot of a task from the command line, coordinates as numbers."""
+    names = head_for(task).slots
+    if not names:
+        if text is not None:
+            raise ValueError(f'{task} takes no --prompt: it is about the whole image.')
+        return {}
+    if text is None:
+        raise ValueError(f"{task} needs --prompt, its '{names[0]}'.")
+    if names[0] not in ('bbox', 'quad', 'polygon'):
+        return {names[0]: text}
+    try:
+        return {names[0]: [float(part) for part in text.replace(',', ' ').split()]}
+    except ValueError:
+        raise ValueError(f"--prompt of {task} is its '{names[0]}', numbers x,y,... in pixels, got '{text}'.") from None
+
+
+if __name__ == '__main__':
+    main()
