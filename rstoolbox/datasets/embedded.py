@@ -10,7 +10,7 @@ from mmengine.logging import print_log
 from rstoolbox.structures import locked
 
 
-def make_embedded(out, wanted, write, places, force=False):
+def make_embedded(out, wanted, write, places, force=False, advice='Name another folder.'):
     """Write a data set to ``out``, unless it is there already, whole and of the same making.
 
     The folder appears at once, by a rename, so that a run cut short leaves nothing half-written behind. Several
@@ -23,6 +23,7 @@ def make_embedded(out, wanted, write, places, force=False):
             ``dataset.json``.
         places (Callable): ``places(settings)`` gives the relative paths of all files that it writes.
         force (bool): Write anew even if it is there.
+        advice (str): What to do where ``out`` holds something else; ``{out}`` stands for it.
 
     Returns:
         dict: The content of ``dataset.json``.
@@ -41,7 +42,7 @@ def make_embedded(out, wanted, write, places, force=False):
         info = _read_info(out)  # another process may have written it while this one waited
         if not force and _fits(info, wanted):
             return info
-        _refuse_foreign(out, wanted, places, force)
+        _refuse_foreign(out, wanted, places, force, advice)
         settings = ', '.join(f'{key} {value}' for key, value in _settings(wanted).items())
         print_log(f"Making the embedded data set {wanted['name']} in {out} ({settings}), once.", 'current')
         with tempfile.TemporaryDirectory(prefix=f'.{out.name}.', dir=out.parent) as staging:
@@ -67,7 +68,7 @@ def _fits(info, wanted):
     return isinstance(info, dict) and all(info.get(key) == value for key, value in wanted.items())
 
 
-def _refuse_foreign(out, wanted, places, force):
+def _refuse_foreign(out, wanted, places, force, advice):
     """Never delete what this generator did not write, nor, unasked, a data set that was made with other settings."""
     if not out.exists():
         return
@@ -83,7 +84,7 @@ def _refuse_foreign(out, wanted, places, force):
     foreign = [file for file in found if file not in ours]
     if foreign:
         raise ValueError(f"'{out}' holds what is no {name} data set ({', '.join(foreign[:3])}), so it is not "
-                         'overwritten. Name another folder.')
+                         f'overwritten. {advice.format(out=out)}')
     differing = [key for key in _settings(wanted) if info is not None and info.get(key) != wanted[key]]
     if differing and not force:
         raise ValueError(f"'{out}' holds {name} with {', '.join(f'{key} {info.get(key)}' for key in differing)}, but "

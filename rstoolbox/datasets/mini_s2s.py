@@ -70,7 +70,9 @@ def make_mini_s2s(out, seed=0, images_per_class=64, force=False):
     if images_per_class < 1:
         raise ValueError(f'mini_s2s needs at least one image per class, got images_per_class={images_per_class}.')
     wanted = dict(name='mini_s2s', version=VERSION, seed=seed, images_per_class=images_per_class)
-    return make_embedded(out, wanted, _write_all, lambda settings: (place for *_, place in _images(settings)), force)
+    return make_embedded(out, wanted, _write_all, lambda settings: (place for *_, place in _images(settings)), force,
+                         'Name another folder, or train on folders of your own with: python tools/train.py '
+                         'configs/sembridge/r18_folders.py --cfg-options data_root={out}')
 
 
 def draw_image(modality, class_name, index, seed=0):

@@ -46,9 +46,9 @@ def test_every_metric_is_in_the_summary_and_has_a_column(finished, tmp_path):
     scores, truth = np.array([[.9, .2], [.4, .8], [.7, .6]]), np.array([[1, 0], [0, 1], [0, 1]])
     metric.process(None, [dict(pred_score=score, gt_score=row) for score, row in zip(scores, truth, strict=True)])
     values = metric.evaluate(3)
-    rows = dict(many=dict(metrics={key: values[key] for key in PLAIN}, report=metric.report),
+    rows = dict(many=dict(metrics=values, report=metric.report),
                 other=dict(metrics={'accuracy/top1': 12.5}, report={}))
-    experiment = SimpleNamespace(work_dir=tmp_path, stages={}, rows={'sembridge': finished.rows['sembridge']})
+    experiment = SimpleNamespace(work_dir=tmp_path, cfg={}, rows={'sembridge': finished.rows['sembridge']})
     report.write_report(experiment, rows)
     summary = json.loads((tmp_path / 'summary.json').read_text())
     # By hand: 'forest' is right once in two, 'water' always; ranked by score every class is found without a mistake.
@@ -67,7 +67,7 @@ def test_without_a_measure_of_the_validation_there_are_no_curves(finished, tmp_p
     config = main.config()
     config.default_hooks.checkpoint.save_best = None
     stage = SimpleNamespace(name=main.name, folder=main.folder, artifact=main.artifact, config=lambda: config)
-    report.write_report(SimpleNamespace(work_dir=tmp_path, stages={}, rows=dict(sembridge=stage)), {})
+    report.write_report(SimpleNamespace(work_dir=tmp_path, cfg={}, rows=dict(sembridge=stage)), {})
     assert sorted(path.name for path in (tmp_path / 'pictures').iterdir()) == ['matched_pairs.png']
 
 

@@ -97,7 +97,7 @@ def test_a_run_of_other_settings_does_not_pass(config, finished):
 
 def test_more_samples_than_there_are_is_refused(config, finished):
     done = _tool('analysis/transport_cost.py', config, finished, '--samples', 99)
-    assert done.returncode == 2 and '--samples 99: expected 1 to 4' in done.stderr
+    assert done.returncode == 2 and '--samples 99: expected 1 to 5' in done.stderr
 
 
 def test_an_experiment_without_a_match_is_named(tmp_path):

@@ -15,7 +15,7 @@ from rstoolbox.registry import TRANSFER_LOSSES, UnknownTypeError
 
 from ..config import ConfigError, check_types, runner_config, set_option
 from ..errors import read_config
-from ..stages import canonical
+from ..fingerprints import canonical
 
 KEYS = dict(datasets=dict, methods=dict, pairs=dict, seeds=(list, tuple), options=dict, amp=bool)
 NEEDED = ('datasets', 'methods', 'pairs', 'seeds')
