@@ -7,11 +7,13 @@ import pytest
 from mmengine.registry import init_default_scope
 
 from rstoolbox.engine.config import check_types, load_config, resolve, runner_config
+from rstoolbox.models.falcon import Falcon, load_tokenizer
 from rstoolbox.registry import DATASETS, HOOKS, METRICS, MODELS, TRANSFER_LOSSES, TRANSFORMS
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted(path.relative_to(ROOT / 'configs').as_posix() for path in (ROOT / 'configs').glob('[!_]*/*.py')
-                 if path.parent.name != 'benchmarks')  # those are no configs of a model
+                 if path.parent.name not in ('benchmarks', 'falcon'))  # those are no experiments of teacher and student
+FALCON = sorted(path.name for path in (ROOT / 'configs/falcon').glob('*.py'))
 
 
 @pytest.fixture
@@ -49,6 +51,22 @@ def test_every_run_of_a_shipped_config_can_be_built(name, folders):
         if key.endswith('_pipeline'):
             for transform in pipeline:
                 TRANSFORMS.build(transform)
+
+
+@pytest.mark.parametrize('name', FALCON)
+def test_every_falcon_of_a_shipped_config_can_be_built(name, tmp_path):
+    init_default_scope('rstoolbox')
+    cfg = load_config(ROOT / 'configs/falcon' / name)
+    config = runner_config(cfg)
+    check_types(config)
+    METRICS.build(config.val_evaluator)
+    for hook in filter(None, config.default_hooks.values()):
+        HOOKS.build(hook)
+    if 'pretrained' in config.model:
+        tokenizer = load_tokenizer(ROOT / 'configs/_base_/models/falcon_tiny_tokenizer')
+        Falcon('tiny', tokenizer=tokenizer, image_size=32).save_pretrained(tmp_path)
+        config.model.update(pretrained=str(tmp_path), image_size=32)
+    assert isinstance(MODELS.build(config.model), Falcon)
 
 
 @pytest.mark.parametrize(('part', 'bands', 'size', 'head', 'loss'), [

@@ -1,0 +1,66 @@
+"""A Falcon from records to answers, as a user would type it."""
+
+import json
+
+import pytest
+import torch
+
+from rstoolbox.datasets.falcon import Record, write_records
+from rstoolbox.datasets.falcon.mini_falcon import make_mini_falcon
+from rstoolbox.models.falcon import Falcon, load_tokenizer
+
+from .conftest import ROOT
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+    """Embedded records of few scenes, and a few of them as records of one's own."""
+    root = tmp_path_factory.mktemp('falcon') / 'mini'
+    make_mini_falcon(root, scenes=8)
+    return root
+
+
+@pytest.fixture(scope='module')
+def small(data):
+    return [f'data_root={data}', 'num_workers=0', *(f'{split}_dataset.scenes=8' for split in ('train', 'val', 'test'))]
+
+
+def test_train_test_dump_score_and_predict(data, small, run_tool, tmp_path):
+    work_dir = tmp_path / 'run'
+    run_tool('train.py', 'configs/falcon/tiny_mini.py', '--work-dir', work_dir, '--cfg-options', *small, 'max_epochs=2')
+    log = [json.loads(line) for file in work_dir.glob('*/vis_data/scalars.json') for line in file.open()]
+    losses = [entry['loss'] for entry in log if 'loss' in entry]
+    assert losses[-1] < losses[0]
+    run_tool('test.py', 'configs/falcon/tiny_mini.py', work_dir / 'falcon.pth', '--out', tmp_path / 'out.json',
+             '--dump', tmp_path / 'answers.jsonl', '--show-dir', tmp_path / 'show', '--cfg-options', *small)
+    metrics = json.loads((tmp_path / 'out.json').read_text())['metrics']
+    assert {key.partition('/')[0] for key in metrics} >= {'IMG_CLS', 'REG_DET_OBB', 'PIX_CHG', 'IMG_CAP'}
+    lines = (tmp_path / 'answers.jsonl').read_text().splitlines()
+    assert len(lines) == len((data / 'test.jsonl').read_text().splitlines()) == len(list((tmp_path / 'show').iterdir()))
+    # A dump scored later gives the scores of the test.
+    run_tool('analysis/score_predictions.py', tmp_path / 'answers.jsonl', '--out', tmp_path / 'again.json')
+    again = json.loads((tmp_path / 'again.json').read_text())
+    assert again['scores']['REG_CLS_HBB/accuracy'] == pytest.approx(metrics['REG_CLS_HBB/accuracy'])
+    assert again['scores']['PIX_SEG/mIoU'] == pytest.approx(metrics['PIX_SEG/mIoU'], abs=0.01)
+    done = run_tool('predict.py', data / 'images/test_0001.png', '--model', 'configs/falcon/tiny_mini.py',
+                    '--checkpoint', work_dir / 'falcon.pth', '--task', 'IMG_CT', '--prompt', 'ship', '--beams', '1')
+    assert json.loads(done.stdout.splitlines()[-1])['count'] >= 0
+
+
+def test_low_rank_fine_tuning_of_a_folder_goes_on_in_the_middle_of_an_epoch(data, run_tool, tmp_path):
+    Falcon('tiny', tokenizer=load_tokenizer(ROOT / 'configs/_base_/models/falcon_tiny_tokenizer'), image_size=32,
+           max_positions=256).save_pretrained(tmp_path / 'model')
+    write_records([Record([f'train_{number:04d}.png'], [], 'IMG_CLS', 'Classify the image.\nUse one or a few words.',
+                          'sea.') for number in range(1, 9)], tmp_path / 'records.jsonl')
+    options = [f'records.{split}={tmp_path / "records.jsonl"}' for split in ('train', 'val', 'test')]
+    options += [f'image_root={data / "images"}', f'pretrained={tmp_path / "model"}', 'image_size=32', 'num_workers=0',
+                'batch_size=2', 'checkpoint_interval=3', 'optim_wrapper.type=OptimWrapper', 'optim_wrapper.dtype=None']
+    train = ('train.py', 'configs/falcon/large_lora_sft.py')
+    run_tool(*train, '--work-dir', tmp_path / 'whole', '--cfg-options', *options, 'max_iters=6')
+    run_tool(*train, '--work-dir', tmp_path / 'cut', '--cfg-options', *options, 'max_iters=6')
+    (tmp_path / 'cut/iter_6.pth').unlink()
+    run_tool(*train, '--work-dir', tmp_path / 'cut', '--resume', '--cfg-options', *options, 'max_iters=6')
+    whole, cut = (torch.load(tmp_path / name / 'falcon.pth', weights_only=True)['state_dict']
+                  for name in ('whole', 'cut'))
+    assert all('lora_' in name or name == 'vocabulary' for name in whole)
+    assert whole.keys() == cut.keys() and all(torch.allclose(whole[name], cut[name]) for name in whole)
