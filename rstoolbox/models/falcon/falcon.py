@@ -83,6 +83,7 @@ class Falcon(BaseModel):
         # Start token, forced <s> and all others fit the table of positions.
         longest = config.text_config.max_position_embeddings - 1
         self.generation = {'max_new_tokens': longest, **(generation or {})}
+        self.generation['max_new_tokens'] = min(self.generation['max_new_tokens'], longest)
         self.constraint = _constraint(tokenizer) if constrain else None
         self.lora = lora is not None
         self.register_buffer('vocabulary', _fingerprint(tokenizer))
