@@ -102,7 +102,7 @@ def score_objects(records, key):
     """Score boxes or quads as in Pascal VOC, by class and pooled.
 
     Args:
-        records (Sequence[Record]): Records of one task, each an image and a class.
+        records (Sequence[ScoredRecord]): Records of one task, each an image and a class.
         key (str): 'bboxes' or 'quads' of their answers.
 
     Returns:

@@ -22,7 +22,7 @@ def score_captions(records):
     is split at blanks and METEOR is left out, which a warning says.
 
     Args:
-        records (Sequence[Record]): Records of one task.
+        records (Sequence[ScoredRecord]): Records of one task.
 
     Returns:
         tuple[dict, dict]: Scalars in percent (CIDEr, too, is multiplied by 100): ``BLEU-1`` to ``BLEU-4``, ``METEOR``,

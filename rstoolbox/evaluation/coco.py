@@ -15,7 +15,7 @@ def score_hbb(records):
     al., Microsoft COCO, 2014. No prediction is left out, however many an image has.
 
     Args:
-        records (Sequence[Record]): Records of one task.
+        records (Sequence[ScoredRecord]): Records of one task.
 
     Returns:
         tuple[dict, dict]: Scalars in percent: ``AP``, ``AP50``, ``AP75`` by COCO, the others and the details as in

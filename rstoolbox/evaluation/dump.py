@@ -29,7 +29,7 @@ from rstoolbox.heads.grammar import format_boxes, format_quads
 from rstoolbox.structures import Answer
 from rstoolbox.structures.files import open_whole
 
-from .record import Record, check_task
+from .record import ScoredRecord, check_task
 
 REQUIRED = ('task', 'answer', 'gt')
 BOXES = dict(REG_DET_HBB=(format_boxes, 4), REG_VG=(format_boxes, 4), REG_DET_OBB=(format_quads, 8))
@@ -62,7 +62,7 @@ def read_dump(path):
         path (str | Path): The file.
 
     Yields:
-        Record: What to score.
+        ScoredRecord: What to score.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -144,7 +144,7 @@ def _record(line, place, published=False):
     image = line.get('image')
     size = tuple(2 * side for side in frame) if on_canvas else frame or BINS_AS_PIXELS
     try:
-        return Record(task, prediction, truth, size, line.get('category') or category_of(task, question),
+        return ScoredRecord(task, prediction, truth, size, line.get('category') or category_of(task, question),
                       ' '.join(image) if isinstance(image, list) else image, question, on_canvas)
     except ValueError as error:
         raise ValueError(f'{place}: {error}') from None

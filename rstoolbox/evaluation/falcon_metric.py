@@ -13,7 +13,7 @@ from rich.table import Table
 from rstoolbox.registry import METRICS
 from rstoolbox.structures import Answer
 
-from .record import TASKS, NotScorable, Record, check_task, check_variant
+from .record import TASKS, NotScorable, ScoredRecord, check_task, check_variant
 
 KEYS = ('task', 'pred_answer', 'gt_answer')
 OPTIONAL_KEYS = ('image_size', 'category', 'image_id', 'prompt')
@@ -83,13 +83,13 @@ class FalconMetric(BaseMetric):
             if KINDS[sample['task']] == 'captions':
                 truths += [Answer(text=text) for text in sample.get('references') or ()]
             known = {key: sample[key] for key in OPTIONAL_KEYS if sample.get(key) is not None}
-            self.results += [Record(sample['task'], sample['pred_answer'], truth, **known) for truth in truths]
+            self.results += [ScoredRecord(sample['task'], sample['pred_answer'], truth, **known) for truth in truths]
 
     def compute_metrics(self, results):
         """Score the records of all processes.
 
         Args:
-            results (list[Record]): What :meth:`process` kept.
+            results (list[ScoredRecord]): What :meth:`process` kept.
 
         Returns:
             dict[str, float]: Scalars by ``TASK/name``.
@@ -104,7 +104,7 @@ def score_records(records, variant='sound'):
     """Score records of any tasks.
 
     Args:
-        records (Iterable[Record]): In any order.
+        records (Iterable[ScoredRecord]): In any order.
         variant (str): 'sound' or 'as_released'.
 
     Returns:

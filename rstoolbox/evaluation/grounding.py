@@ -14,7 +14,7 @@ def score_grounding(records):
     Where the ground truth has no box, for the object is not there, no box is right (1) and any other answer wrong (0).
 
     Args:
-        records (Sequence[Record]): Records of one task.
+        records (Sequence[ScoredRecord]): Records of one task.
 
     Returns:
         tuple[dict, dict]: Scalars in percent: ``Acc@0.5``; ``mIoU``, the mean overlap; ``cIoU``, summed intersections

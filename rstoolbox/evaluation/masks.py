@@ -17,7 +17,7 @@ def score_masks(records):
     lie on the canvas of both images get the same numbers there too, as ``canvas_...``.
 
     Args:
-        records (Sequence[Record]): Records of one task, with ``image_size``.
+        records (Sequence[ScoredRecord]): Records of one task, with ``image_size``.
 
     Returns:
         tuple[dict, dict]: Scalars in percent, also ``parse_failure_rate`` and ``false_alarm_rate`` (of the records

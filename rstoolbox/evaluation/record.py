@@ -17,7 +17,7 @@ class NotScorable(ValueError):
 
 
 @dataclass
-class Record:
+class ScoredRecord:
     """A prediction, its ground truth and what is needed to score one against the other.
 
     Attributes:

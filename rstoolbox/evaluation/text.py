@@ -33,7 +33,7 @@ def score_classification(records):
     with a class that no ground truth has.
 
     Args:
-        records (Sequence[Record]): Records of one task.
+        records (Sequence[ScoredRecord]): Records of one task.
 
     Returns:
         tuple[dict, dict]: Scalars in percent, and details: ``mode`` and ``per_class`` with ``precision``, ``recall``,

@@ -1,13 +1,11 @@
 """An image with what a vision-language model answers about it."""
 
-import os
 import textwrap
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from .figure import PALETTE
+from .figure import PALETTE, write_png
 
 SIDE = 512  # pixels of the longer side of a drawn image, at least
 LINE = 20
@@ -30,20 +28,10 @@ def draw_answer(images, answer, out, prompt='', region=None, category=''):
     Raises:
         ValueError: If ``out`` does not end in ``.png``.
     """
-    out = Path(out)
-    if out.suffix.lower() != '.png':
-        raise ValueError(f"Pictures are written as PNG; '{out}' should end in .png.")
     scale = max(1, round(SIDE / max(images[0].shape[:2])))
     panels = [_draw(image, answer, scale, region, category) for image in images]
     sheet = _with_text(panels, _lines(prompt, answer, sum(panel.width for panel in panels)))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f'.{out.stem}.{os.getpid()}.png')
-    try:
-        sheet.save(temporary)
-        os.replace(temporary, out)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return out
+    return write_png(lambda file: sheet.save(file, format='PNG'), out)
 
 
 def outlines(answer):

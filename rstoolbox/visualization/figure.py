@@ -1,9 +1,10 @@
 """What all pictures share: palette, type, and saving without pyplot's global state."""
 
-import os
 from pathlib import Path
 
 from matplotlib.figure import Figure
+
+from rstoolbox.structures import open_whole
 
 # Okabe and Ito's eight colours, told apart with any kind of colour vision, then Tol's "muted" ones.
 PALETTE = ('#0072B2', '#E69F00', '#009E73', '#D55E00', '#CC79A7', '#56B4E9', '#000000', '#F0E442',
@@ -29,16 +30,27 @@ def save_figure(figure, out, dpi=150):
     Raises:
         ValueError: If ``out`` does not end in ``.png``.
     """
+    return write_png(lambda file: figure.savefig(file, dpi=dpi, format='png'), out)
+
+
+def write_png(save, out):
+    """Write a PNG that appears whole or not at all.
+
+    Args:
+        save (Callable): Called with the open file, writes the picture to it.
+        out (str | Path): File to write, ending in ``.png``.
+
+    Returns:
+        Path: ``out``.
+
+    Raises:
+        ValueError: If ``out`` does not end in ``.png``.
+    """
     out = Path(out)
     if out.suffix.lower() != '.png':
         raise ValueError(f"Pictures are written as PNG; '{out}' should end in .png.")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f'.{out.stem}.{os.getpid()}.png')
-    try:
-        figure.savefig(temporary, dpi=dpi)
-        os.replace(temporary, out)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with open_whole(out) as file:
+        save(file)
     return out
 
 

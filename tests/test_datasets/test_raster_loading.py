@@ -94,7 +94,9 @@ def test_sixteen_bit_colour_keeps_its_sixteen_bits(tmp_path, write_tif):
 
 
 def test_a_pictures_array_may_be_written_to(tmp_path, write_jpg):
-    load(write_jpg(tmp_path / 'a.jpg', values((6, 5, 3), np.uint8)))['img'][0, 0, 0] = 7
+    image = load(write_jpg(tmp_path / 'a.jpg', values((6, 5, 3), np.uint8)))['img']
+    image[0, 0, 0] = 7
+    assert image[0, 0, 0] == 7
 
 
 def test_unmeasured_pixels_get_the_mean_of_their_band(tmp_path, write_tif):

@@ -12,7 +12,7 @@ from mmengine.evaluator import Evaluator
 from mmengine.structures import BaseDataElement
 
 import rstoolbox
-from rstoolbox.evaluation import FalconMetric, Record, format_scores, score_records
+from rstoolbox.evaluation import FalconMetric, ScoredRecord, format_scores, score_records
 from rstoolbox.registry import METRICS
 from rstoolbox.structures import Answer
 
@@ -31,9 +31,9 @@ def _samples():
 
 
 def _direct(samples):
-    return score_records([Record(sample['task'], sample['pred_answer'], sample['gt_answer'], sample.get('image_size'),
-                                 sample.get('category'), sample['image_id'], sample.get('prompt', ''))
-                          for sample in samples])
+    return score_records([
+        ScoredRecord(sample['task'], sample['pred_answer'], sample['gt_answer'], sample.get('image_size'),
+                     sample.get('category'), sample['image_id'], sample.get('prompt', '')) for sample in samples])
 
 
 def test_batches_give_what_all_at_once_does():
@@ -75,7 +75,7 @@ def test_two_processes_give_what_one_does(tmp_path):
 
 
 def test_the_table_shows_what_is_undefined_and_why_something_is_not_scored():
-    empty = Record('REG_DET_OBB', Answer(), Answer(), image_id='a')
+    empty = ScoredRecord('REG_DET_OBB', Answer(), Answer(), image_id='a')
     scalars, report = score_records([empty])
     assert 'REG_DET_OBB/AP50' not in scalars and report['REG_DET_OBB']['metrics']['AP50'] is None
     assert 'output order' in format_scores(report, 'sound')
@@ -103,9 +103,9 @@ def test_a_mask_without_a_size_and_an_odd_canvas_are_named():
     ring = Answer(polygons=[[np.array([(0., 0.), (9., 0.), (9., 9.)])]])
     for variant in ('sound', 'as_released'):
         with pytest.raises(ValueError, match="Record of PIX_SEG, image 'a': masks are drawn .* no image_size"):
-            score_records([Record('PIX_SEG', ring, ring, image_id='a')], variant)
+            score_records([ScoredRecord('PIX_SEG', ring, ring, image_id='a')], variant)
     with pytest.raises(ValueError, match='canvas of two images has even sides'):
-        score_records([Record('PIX_CHG', ring, ring, (9, 8), on_canvas=True)])
+        score_records([ScoredRecord('PIX_CHG', ring, ring, (9, 8), on_canvas=True)])
 
 
 def test_the_variant_is_checked_when_it_is_built():

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rstoolbox.evaluation import Record, boxes, caption, score_records
+from rstoolbox.evaluation import ScoredRecord, boxes, caption, score_records
 from rstoolbox.structures import Answer
 
 SIZE = (64, 48)
@@ -49,9 +49,10 @@ def records(draw, task, scored=True):
     for number in range(draw(st.integers(1, 5))):
         prediction, truth = draw(LAYOUT), draw(LAYOUT)
         scores = draw(st.lists(st.sampled_from([0.2, 0.5, 0.9]), min_size=len(prediction), max_size=len(prediction)))
-        made.append(Record(task, answer(task, prediction, draw(WORDS), scores if scored and task in OBJECTS else None),
-                           answer(task, truth, draw(WORDS)), SIZE, draw(st.sampled_from(['ship', 'plane', None])),
-                           f'{number // 2}.png'))
+        scores = scores if scored and task in OBJECTS else None
+        made.append(ScoredRecord(
+            task, answer(task, prediction, draw(WORDS), scores), answer(task, truth, draw(WORDS)), SIZE,
+            draw(st.sampled_from(['ship', 'plane', None])), f'{number // 2}.png'))
     return made
 
 
@@ -61,7 +62,7 @@ def records(draw, task, scored=True):
 def test_a_perfect_prediction_is_100(task, data):
     layouts = data.draw(st.lists(st.lists(BOX, min_size=1, max_size=3, unique=True), min_size=1, max_size=4))
     words = [data.draw(WORDS) for _ in layouts]
-    made = [Record(task, answer(task, layout, word), answer(task, layout, word), SIZE, 'ship', str(number))
+    made = [ScoredRecord(task, answer(task, layout, word), answer(task, layout, word), SIZE, 'ship', str(number))
             for number, (layout, word) in enumerate(zip(layouts, words))]
     scalars, report = score_records(made)
     assert scalars[f'{task}/{PERFECT[task]}'] == pytest.approx(100)
@@ -87,7 +88,7 @@ def test_a_further_false_positive_never_raises_ap(task, scored, data):
     made = data.draw(records(task, scored))
     before, _ = score_records(made)
     layout, confidence = [(0, 47, 1, 48)], [data.draw(st.sampled_from([0.1, 0.5, 0.95]))] if scored else None
-    false = Record(task, answer(task, layout, '', confidence), answer(task, [], ''), SIZE,
+    false = ScoredRecord(task, answer(task, layout, '', confidence), answer(task, [], ''), SIZE,
                    data.draw(st.sampled_from(made)).category, 'other.png')
     after, _ = score_records([*made, false])
     for name in ('AP', 'AP50', 'AP75', 'pooled_AP50', 'precision50'):
@@ -111,7 +112,8 @@ def test_confidence_ranks_where_there_is_any_and_the_output_order_elsewhere():
         truth = answer(task, [(0, 0, 10, 10)], '')
         for scores, expected, how in (([0.9, 0.1], 50, 'confidence'), ([0.1, 0.9], 100, 'confidence'),
                                       (None, 50, 'output order')):
-            scalars, report = score_records([Record(task, answer(task, layout, '', scores), truth, SIZE, 'ship', 'a')])
+            record = ScoredRecord(task, answer(task, layout, '', scores), truth, SIZE, 'ship', 'a')
+            scalars, report = score_records([record])
             assert scalars[f'{task}/AP50'] == pytest.approx(expected)
             assert report[task]['ranked_by'] == how
 
@@ -119,15 +121,15 @@ def test_confidence_ranks_where_there_is_any_and_the_output_order_elsewhere():
 def test_no_object_is_lost_in_a_crowded_image():
     layout = [(x, y, x + 1, y + 1) for x in range(0, 40, 2) for y in range(0, 40, 2)]  # 400 boxes
     sides = [answer('REG_DET_HBB', layout, '') for _ in range(2)]
-    record = Record('REG_DET_HBB', *sides, SIZE, 'car', 'a')
+    record = ScoredRecord('REG_DET_HBB', *sides, SIZE, 'car', 'a')
     assert score_records([record])[0]['REG_DET_HBB/AP50'] == pytest.approx(100)
 
 
 def test_the_class_without_a_single_object_counts_as_false_alarm_and_not_as_ap():
     task = 'REG_DET_OBB'
-    made = [Record(task, answer(task, [(0, 0, 9, 9)], ''), answer(task, [(0, 0, 9, 9)], ''), SIZE, 'ship', 'a'),
-            Record(task, answer(task, [(0, 0, 9, 9)], ''), answer(task, [], ''), SIZE, 'plane', 'a'),
-            Record(task, answer(task, [], ''), answer(task, [], ''), SIZE, 'harbor', 'a')]
+    made = [ScoredRecord(task, answer(task, [(0, 0, 9, 9)], ''), answer(task, [(0, 0, 9, 9)], ''), SIZE, 'ship', 'a'),
+            ScoredRecord(task, answer(task, [(0, 0, 9, 9)], ''), answer(task, [], ''), SIZE, 'plane', 'a'),
+            ScoredRecord(task, answer(task, [], ''), answer(task, [], ''), SIZE, 'harbor', 'a')]
     scalars, report = score_records(made)
     assert scalars[f'{task}/AP50'] == 100 and scalars[f'{task}/false_alarm_rate'] == 50
     assert report[task]['per_class']['plane'] == dict(AP=None, AP50=None, AP75=None, support=0)
@@ -138,28 +140,28 @@ def test_empty_against_empty_is_right_and_against_something_wrong(task):
     some = answer(task, [(0, 0, 9, 9)], '')
     for prediction, truth, expected in (([], [], 100), (some, [], 0), ([], some, 0)):
         sides = (side if isinstance(side, Answer) else answer(task, side, '') for side in (prediction, truth))
-        assert score_records([Record(task, *sides, SIZE)])[0][f'{task}/mIoU'] == expected
+        assert score_records([ScoredRecord(task, *sides, SIZE)])[0][f'{task}/mIoU'] == expected
 
 
 def test_change_counts_in_both_halves_of_the_canvas_as_one_frame():
     before, after = (answer('PIX_CHG', [box], '') for box in ((1, 1, 5, 5), (33, 25, 37, 29)))
-    record = Record('PIX_CHG', before, after, SIZE, on_canvas=True)
+    record = ScoredRecord('PIX_CHG', before, after, SIZE, on_canvas=True)
     scalars, _ = score_records([record])
     assert scalars['PIX_CHG/mIoU'] == 100 and scalars['PIX_CHG/canvas_mIoU'] == 0
 
 
 def test_masks_are_scored_for_each_class():
     some, half = answer('PIX_SEG', [(0, 0, 8, 8)], ''), answer('PIX_SEG', [(0, 0, 8, 4)], '')
-    made = [Record('PIX_SEG', some, some, SIZE, 'water'), Record('PIX_SEG', half, some, SIZE, 'road')]
+    made = [ScoredRecord('PIX_SEG', some, some, SIZE, 'water'), ScoredRecord('PIX_SEG', half, some, SIZE, 'road')]
     per_class = score_records(made)[1]['PIX_SEG']['per_class']
     assert per_class['water']['mIoU'] == 100 and per_class['road']['mIoU'] == pytest.approx(50)
     assert per_class['road']['support'] == 1
 
 
 def test_a_decimal_keeps_its_point_and_counts_are_compared_as_numbers():
-    made = [Record('IMG_CT', Answer(text='2.50', count=2.5), Answer(text='2.5.', count=2.5)),
-            Record('IMG_CT', Answer(text='many', failures=1), Answer(text='4', count=4)),
-            Record('IMG_CT', Answer(text='7', count=7), Answer(text='0', count=0))]
+    made = [ScoredRecord('IMG_CT', Answer(text='2.50', count=2.5), Answer(text='2.5.', count=2.5)),
+            ScoredRecord('IMG_CT', Answer(text='many', failures=1), Answer(text='4', count=4)),
+            ScoredRecord('IMG_CT', Answer(text='7', count=7), Answer(text='0', count=0))]
     scalars, report = score_records(made)
     assert scalars['IMG_CT/numeric_accuracy'] == pytest.approx(100 / 3)
     assert scalars['IMG_CT/MAE'] == 3.5 and scalars['IMG_CT/RMSE'] == pytest.approx(24.5 ** 0.5)
@@ -169,9 +171,11 @@ def test_a_decimal_keeps_its_point_and_counts_are_compared_as_numbers():
 
 def test_several_references_count_for_one_caption(monkeypatch):
     monkeypatch.setenv('PATH', '')  # no Java
-    made = [Record('IMG_CAP', Answer(text='a river beside a road'), Answer(text=text), image_id='a', prompt='Describe.')
+    river = Answer(text='a river beside a road')
+    made = [ScoredRecord('IMG_CAP', river, Answer(text=text), image_id='a', prompt='Describe.')
             for text in ('A river beside a road', 'Trees near some houses')]
-    made.append(Record('IMG_CAP', Answer(text='many boats in port'), Answer(text='Many boats in port'), image_id='b'))
+    boats = Answer(text='many boats in port'), Answer(text='Many boats in port')
+    made.append(ScoredRecord('IMG_CAP', *boats, image_id='b'))
     scalars, details = caption.score_captions(made)
     assert (details['num_captions'], details['num_references']) == (2, 3)
     assert scalars['BLEU-4'] == pytest.approx(100)
@@ -184,6 +188,6 @@ def test_java_that_fails_leaves_a_warning_and_the_other_scores(tmp_path, monkeyp
     warnings = []
     monkeypatch.setattr(caption.MMLogger, 'get_current_instance',
                         lambda: type('Log', (), dict(warning=lambda self, text: warnings.append(text)))())
-    scalars, _ = caption.score_captions([Record('REG_CAP', Answer(text='a b c d'), Answer(text='a b c d'))])
+    scalars, _ = caption.score_captions([ScoredRecord('REG_CAP', Answer(text='a b c d'), Answer(text='a b c d'))])
     assert scalars['BLEU-4'] == pytest.approx(100) and 'METEOR' not in scalars
     assert 'no memory left' in warnings[0] and 'METEOR is left out' in warnings[0]

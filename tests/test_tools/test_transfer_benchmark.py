@@ -32,7 +32,7 @@ def result():
                                         if loss.__module__.startswith('rstoolbox.')))
 def test_value_and_gradient_are_those_of_the_formula(result, name):
     rows = [row for row in result['losses'] if row['loss'] == name]
-    assert len(rows) == 1, f'{name} has no plain writing in tools/benchmarks/plain_losses.py'
+    assert len(rows) == 1, f'{name} has no plain writing in tools/benchmarks/plain_*_losses.py'
     assert rows[0]['value_difference'] <= 1e-6 and rows[0]['gradient_difference'] <= 1e-6
     assert rows[0]['same'] and rows[0]['ratio'] == pytest.approx(rows[0]['milliseconds']
                                                                  / rows[0]['plain_milliseconds'])

@@ -18,13 +18,15 @@ import time
 from pathlib import Path
 from statistics import median
 
+import plain_feature_losses
+import plain_score_losses
 import torch
 from matching import memory_mib
-from plain_losses import PLAIN
 
 import rstoolbox.models  # noqa: F401, registers the losses
 from rstoolbox.registry import TRANSFER_LOSSES
 
+PLAIN = {**plain_score_losses.PLAIN, **plain_feature_losses.PLAIN}
 PAIRWISE = ('RKD', 'CC', 'NST', 'SP')
 ALLOWED = 1e-6  # relative difference in double precision
 SHORTEST = 0.02  # seconds that are timed at once

@@ -13,13 +13,13 @@ from rstoolbox.registry import DATA_SAMPLERS
 class ImageGroupSampler(Sampler):
     """Draws all records once an epoch in random order, up to ``group`` records of one image together.
 
-    Instruction data ask many things about one image (Falcon_SFT 14 on average), and the image encoder is the larger
-    part of a step: a batch that holds several records of an image encodes it once (:class:`FalconPreprocessor`).
+    Instruction data ask many things about one image (Falcon_SFT 14 on average); a batch that holds several records of
+    an image encodes it once (:class:`FalconPreprocessor`).
 
     Args:
         dataset (FalconSFT): With ``image_keys``.
-        group (int): Most records of one image that stay together; larger batches of fewer images train faster, smaller
-            groups mix better.
+        group (int): Most records of one image that stay together; fewer images are encoded for a batch then, and
+            fewer are mixed in it.
         shuffle (bool): Required to be true; a sampler in order needs no groups.
         seed (int, optional): The same on all processes; drawn where it is not given.
 

@@ -1,12 +1,13 @@
 """Files of instruction records: JSON as published, JSON lines and Parquet, read and written one record at a time."""
 
 import json
-import os
 import re
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as parquet
+
+from rstoolbox.structures import open_whole
 
 from .records import SCHEMA, as_published, batched, parse_record
 
@@ -64,14 +65,8 @@ def write_records(records, path):
     writers = {'.json': _write_json, '.jsonl': _write_json_lines, '.parquet': _write_parquet}
     if path.suffix not in writers:
         raise ValueError(f"'{path}': records are written to {', '.join(writers)}, not to '{path.suffix}'.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.part')
-    try:
-        count = writers[path.suffix](records, temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return count
+    with open_whole(path) as file:
+        return writers[path.suffix](records, file)
 
 
 def read_json(path, keys=()):
@@ -127,23 +122,21 @@ def _read_parquet(path):
         raise ValueError(f"'{path}' is no whole Parquet file: {error}") from None
 
 
-def _write_json(records, path):
+def _write_json(records, file):
     count = 0
-    with open(path, 'w', encoding='utf-8') as file:
-        for count, record in enumerate(records, 1):
-            file.write(('[\n' if count == 1 else ',\n') + json.dumps(as_published(record), ensure_ascii=False))
-        file.write('\n]\n' if count else '[]\n')
+    for count, record in enumerate(records, 1):
+        file.write((b'[\n' if count == 1 else b',\n') + json.dumps(as_published(record), ensure_ascii=False).encode())
+    file.write(b'\n]\n' if count else b'[]\n')
     return count
 
 
-def _write_json_lines(records, path):
-    with open(path, 'w', encoding='utf-8') as file:
-        return sum(bool(file.write(json.dumps(vars(record), ensure_ascii=False) + '\n')) for record in records)
+def _write_json_lines(records, file):
+    return sum(bool(file.write(json.dumps(vars(record), ensure_ascii=False).encode() + b'\n')) for record in records)
 
 
-def _write_parquet(records, path):
+def _write_parquet(records, file):
     count = 0
-    with parquet.ParquetWriter(path, SCHEMA) as writer:
+    with parquet.ParquetWriter(file, SCHEMA) as writer:
         for batch in batched(records, 4096):
             writer.write_batch(batch)
             count += batch.num_rows

@@ -1,9 +1,10 @@
 """Records by the million: memory-mapped, shared by all workers, opened at once."""
 
-import os
 from pathlib import Path
 
 import pyarrow as pa
+
+from rstoolbox.structures import open_whole
 
 from .records import SCHEMA, Record, batched
 
@@ -52,16 +53,9 @@ class RecordStore:
         Returns:
             RecordStore: The store, opened.
         """
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f'.{path.name}.{os.getpid()}.part')
-        try:
-            with pa.OSFile(str(temporary), 'wb') as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
-                for batch in batched(records, ROWS):
-                    writer.write_batch(batch)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with open_whole(path) as file, pa.ipc.new_file(file, SCHEMA) as writer:
+            for batch in batched(records, ROWS):
+                writer.write_batch(batch)
         return cls(path)
 
     def __len__(self):

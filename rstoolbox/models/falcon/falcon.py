@@ -18,7 +18,7 @@ from .generation import generate, read_answer
 from .lora import add_lora, merge_lora
 from .network import build_network, decode, encode, image_tokens, network_config, token_log_likelihood
 from .preprocessor import FalconPreprocessor
-from .tokenizer import load_tokenizer, texts_of_records, train_tokenizer
+from .tokenizer import load_tokenizer
 
 
 @MODELS.register_module()
@@ -34,9 +34,8 @@ class Falcon(BaseModel):
             (:func:`rstoolbox.models.falcon.network.network_config`).
         pretrained (str, optional): Instead, the folder of a model to start from
             (:func:`rstoolbox.models.falcon.folder.load_folder`).
-        tokenizer (str | dict | PreTrainedTokenizerFast, optional): A folder that holds one;
-            ``dict(records='train.json', vocab_size=1000, coordinates='text')`` to train one on the texts of records
-            (:func:`rstoolbox.models.falcon.tokenizer.train_tokenizer`). By default the one of ``pretrained``.
+        tokenizer (str | PreTrainedTokenizerFast, optional): A folder that holds one, as
+            ``tools/dataset_converters/train_tokenizer.py`` trains it on records. By default the one of ``pretrained``.
         image_size (int | tuple[int, int], optional): Width and height of the network's input in pixels; by default that
             of ``pretrained``, or 768 as published.
         max_positions (int, optional): Most tokens of a prompt, image included, and of an answer; for ``geometry`` only.
@@ -69,8 +68,8 @@ class Falcon(BaseModel):
             tokenizer, image_size = tokenizer or own_tokenizer, image_size or own_size
         else:
             if tokenizer is None:
-                raise ValueError(f"Falcon of the geometry '{geometry}' needs a tokenizer: a folder that holds one, or "
-                                 "dict(records='train.json') to train one")
+                raise ValueError(f"Falcon of the geometry '{geometry}' needs a tokenizer, a folder that holds one; "
+                                 'tools/dataset_converters/train_tokenizer.py trains one on records')
             network = build_network(network_config(
                 geometry, len(tokenizer), tokenizer.image_token_id, max_positions, tied))
         config, size = network.config, _size(image_size or 768)
@@ -237,9 +236,6 @@ class Falcon(BaseModel):
 
 
 def _tokenizer(tokenizer):
-    if isinstance(tokenizer, dict):
-        options = dict(tokenizer)
-        return train_tokenizer(texts_of_records(options.pop('records')), **options)
     return load_tokenizer(tokenizer) if isinstance(tokenizer, str) or hasattr(tokenizer, '__fspath__') else tokenizer
 
 

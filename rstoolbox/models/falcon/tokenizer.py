@@ -1,6 +1,5 @@
 """Tokenizers: byte-level BPE from a checkpoint's folder, or trained on the texts of a small data set."""
 
-import json
 import re
 from pathlib import Path
 
@@ -90,30 +89,6 @@ def train_tokenizer(texts, vocab_size=1000, coordinates='text'):
     model.train_from_iterator(texts, trainer)
     model.add_tokens([tokenizers.AddedToken(token, normalized=False) for token in added])
     return _finish(model)
-
-
-def texts_of_records(path):
-    """Every prompt and answer in a file of records ``[{conversations: [{content}, {content}]}, ...]``.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it holds no such records; the first wrong one is named.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file of records at '{path}' to train a tokenizer on")
-    try:
-        records = json.loads(path.read_text(encoding='utf-8'))
-    except ValueError as error:
-        raise ValueError(f"'{path}' does not hold valid JSON ({error})") from None
-    texts = []
-    for number, record in enumerate(records if isinstance(records, list) else [records]):
-        try:
-            texts += [turn['content'].removeprefix(IMAGE).lstrip('\n') for turn in record['conversations']]
-        except (KeyError, TypeError, AttributeError):
-            raise ValueError(f"'{path}', record {number}: expected conversations=[dict(content=..), dict(content=..)]"
-                             ) from None
-    return texts
 
 
 def _finish(model):

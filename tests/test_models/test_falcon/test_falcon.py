@@ -177,11 +177,10 @@ def test_compiled_steps_give_the_losses_of_plain_ones(build, batch):
     assert trained(model, batch(), steps=1) == pytest.approx(plain, rel=1e-4)
 
 
-def test_a_config_builds_it_and_records_give_its_tokenizer(tmp_path):
-    file = tmp_path / 'train.json'
-    file.write_text('[{"conversations": [{"content": "<image>\\nDescribe it."}, {"content": "A river."}]}]')
+def test_a_config_builds_it_with_the_tokenizer_of_a_folder(tmp_path):
+    train_tokenizer(['Describe it.', 'A river.'], vocab_size=300).save_pretrained(tmp_path)
     config = dict(type='Falcon', geometry='tiny', image_size=(64, 32), max_positions=64,
-                  tokenizer=dict(records=str(file), vocab_size=300))
+                  tokenizer=str(tmp_path))
     model = MODELS.build(config)
     assert model.image_size == (64, 32) and model.data_preprocessor.image_tokens == 1 + 4 * 2
     assert 1e6 < sum(value.numel() for value in model.parameters()) < 3e6

@@ -1,6 +1,5 @@
 """Tokenizers from folders and from records."""
 
-import json
 
 import pytest
 from hypothesis import given
@@ -8,7 +7,6 @@ from hypothesis import strategies as st
 
 from rstoolbox.models import CheckpointError
 from rstoolbox.models.falcon import load_tokenizer, train_tokenizer
-from rstoolbox.models.falcon.tokenizer import texts_of_records
 
 TEXTS = ('Detect all ship in the image.', '<box><1><22><333><1000></box>') * 3
 TOKENIZERS = {coordinates: train_tokenizer(TEXTS, 400, coordinates) for coordinates in ('text', 'tokens')}
@@ -53,17 +51,3 @@ def test_folders_without_a_tokenizer_are_explained(tmp_path):
     (tmp_path / 'tokenizer.json').write_text('{}')
     with pytest.raises(CheckpointError, match='cannot be read'):
         load_tokenizer(tmp_path)
-
-
-def test_texts_of_records_are_prompts_and_answers(tmp_path):
-    file = tmp_path / 'train.json'
-    file.write_text(json.dumps([dict(conversations=[dict(content='<image>\nA?'), dict(content='b.')])]))
-    assert texts_of_records(file) == ['A?', 'b.']
-    file.write_text(json.dumps([dict(conversations=[]), dict(conversation=[])]))
-    with pytest.raises(ValueError, match='record 1: expected conversations'):
-        texts_of_records(file)
-    file.write_text('[')
-    with pytest.raises(ValueError, match='valid JSON'):
-        texts_of_records(file)
-    with pytest.raises(FileNotFoundError, match='no file of records'):
-        texts_of_records(tmp_path / 'other.json')
