@@ -27,7 +27,9 @@ def _start(spec, out):
     with open(f'{out}.log', 'a') as log:
         command = [sys.executable, str(ROOT / 'tools/benchmark.py'), str(spec), '--out', str(out)]
         return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=ROOT,
-                                env=dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=str(ROOT)))
+                                env=dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=str(ROOT)),
+                                # As a terminal starts it; tests run in the background inherit that it is ignored.
+                                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
 
 
 def _say(out):
