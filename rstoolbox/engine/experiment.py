@@ -107,6 +107,12 @@ class Experiment:
         self.upstream[str(stage.artifact)] = stage.fingerprint
         return stage
 
+    def _given_stage(self, name):
+        path = self.given[name]
+        values = dict(given=path) if self.cfg.stages[name].type == 'TrainStage' else {}
+        return build_stage(name, self.cfg, root=self.root, upstream=self.upstream,
+                           folder=Path(self.root) / f'{name}-given-{content_hash(path)[:8]}', **values)
+
     def _check_finished(self, stage):
         if not stage.finished:
             raise FileNotFoundError(
@@ -146,7 +152,9 @@ class Experiment:
             resume_from=self.resume_from if main else None)
 
     def _report(self):
-        tested = {name: stage for name, stage in self.stages.items()
+        stages = [self._given_stage(name) if name in self.given else self.stages[name]
+                  for name in self.cfg.get('stages') or {}]
+        tested = {stage.name: stage for stage in stages
                   if isinstance(stage, TrainStage) and stage.config().get('test_dataloader') is not None} | self.rows
         results = {name: test_once(stage) for name, stage in tested.items()}
         summary = {name: result['metrics'] for name, result in results.items()}

@@ -33,14 +33,16 @@ class GalleryStage(Stage):
         checkpoint (str): Its weights.
         dataset (dict): Its training split with a pipeline that has no randomness.
         batch_size (int): Images per forward pass.
+        taps (dict, optional): Where outputs are that are not where a plain classifier has them
+            (:class:`~rstoolbox.models.FeatureTaps`).
         **kwargs: See :class:`Stage`.
 
     Raises:
         ConfigError: If the pipeline is random.
     """
 
-    def __init__(self, model, checkpoint, dataset, batch_size=128, **kwargs):
-        self.model, self.checkpoint, self.dataset_cfg, self.batch_size = model, checkpoint, dataset, batch_size
+    def __init__(self, model, checkpoint, dataset, batch_size=128, taps=None, **kwargs):
+        self.model, self.checkpoint, self.batch_size, self.taps = model, checkpoint, batch_size, dict(taps or {})
         self.dataset = DATASETS.build(dataset)
         super().__init__(**kwargs)
         _check_repeatable(self.dataset, f'stages.{self.name}.dataset')
@@ -64,7 +66,8 @@ class GalleryStage(Stage):
                              f'({self.dataset.data_root}). Build it from the same split.')
 
     def settings_for_fingerprint(self):
-        return dict(model=self.model, checkpoint=self.checkpoint, data=self.dataset.fingerprint())
+        taps = dict(taps=self.taps) if self.taps else {}
+        return dict(model=self.model, checkpoint=self.checkpoint, data=self.dataset.fingerprint(), **taps)
 
     def run(self, resume):
         if not is_main_process():
@@ -76,7 +79,7 @@ class GalleryStage(Stage):
         with Progress(transient=True) as bar:
             task = bar.add_task('teacher outputs', total=len(self.dataset))
             Gallery.build(self.artifact, model.to(get_device()), _loader(self.dataset, self.batch_size), key=key,
-                          ids=self.dataset.sample_ids, labels=self.dataset.gt_labels,
+                          ids=self.dataset.sample_ids, labels=self.dataset.gt_labels, taps=self.taps,
                           progress=lambda done, _: bar.update(task, completed=done))
 
     def _model_config(self):

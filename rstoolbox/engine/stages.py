@@ -18,7 +18,7 @@ from rstoolbox.structures import content_hash, locked, write_json
 
 from .config import resolve, runner_config
 from .fingerprints import data_fingerprint, fingerprint_of
-from .preflight import build_quietly, check_run, run_datasets
+from .preflight import build_quietly, check_run, check_sample, located, run_datasets
 from .runner import Runner, starting_point
 
 RUN_KEYS = ('model', 'train_dataloader', 'train_cfg', 'val_dataloader', 'val_cfg', 'val_evaluator', 'optim_wrapper',
@@ -188,15 +188,17 @@ class TrainStage(Stage):
         publish (str): File name of the best weights in the stage's folder.
         load_from (str, optional): A checkpoint whose weights the training starts with.
         resume_from (str, optional): A checkpoint of this run from which it goes on.
+        given (str, optional): Weights that are there already and are the artifact; such a stage can only be tested.
         **kwargs: See :class:`Stage`.
     """
 
     leftovers = ('epoch_*.pth*', 'best_*.pth*', 'matches/epoch_*.json', 'test.json', 'cost.json',
                  '*/vis_data/scalars.json', 'resolved_config.py', 'environment.json', 'splits/*.json')
 
-    def __init__(self, settings=None, publish='best_student.pth', load_from=None, resume_from=None, **kwargs):
+    def __init__(self, settings=None, publish='best_student.pth', load_from=None, resume_from=None, given=None,
+                 **kwargs):
         self.settings, self.publish = dict(settings or {}), publish
-        self.load_from, self.resume_from = load_from, resume_from
+        self.load_from, self.resume_from, self.given = load_from, resume_from, given
         self.settings['default_hooks.publish.filename'] = publish
         self.leftovers = (*self.leftovers, publish)
         super().__init__(**kwargs)
@@ -214,7 +216,7 @@ class TrainStage(Stage):
 
     @property
     def artifact(self):
-        return self.folder / self.publish
+        return Path(self.given) if self.given else self.folder / self.publish
 
     def config(self, **values):
         """The resolved config of this run; ``values`` are keys of the runner such as ``work_dir``."""
@@ -236,12 +238,17 @@ class TrainStage(Stage):
 
     def check_given(self, path):
         super().check_given(path)
-        model = self.config().model
-        model = build_quietly(MODELS, model.get('student', model))
-        if isinstance(model, SceneClassifier):
-            load_classifier(model, path, self.name)
-        else:
+        config = self.config()
+        model = build_quietly(MODELS, config.model.get('student', config.model))
+        if not isinstance(model, SceneClassifier):
             load_matcher(model, path)
+            return
+        load_classifier(model, path, self.name)
+        if config.get('test_dataloader') is not None:  # what will be tested
+            with located('test_dataloader.dataset'):
+                dataset = DATASETS.build(config.test_dataloader.dataset)
+                check_sample(model.data_preprocessor, dataset)
+            load_classifier(model, path, self.name, classes=getattr(dataset, 'metainfo', {}).get('classes'))
 
     def settings_for_fingerprint(self):
         config = self.config()

@@ -72,6 +72,17 @@ def test_what_was_run_can_be_read_and_the_splits_be_used_again(finished):
     assert dataset.split_hash == environment['splits']['train']['student']
 
 
+def test_a_teacher_that_is_given_is_tested_too(finished, tmp_path):
+    config, work_dir = finished
+    teacher, = work_dir.glob('stages/teacher-*/best_teacher.pth')
+    shutil.copytree(work_dir, tmp_path / 'run')
+    shutil.rmtree(tmp_path / 'run/stages' / teacher.parent.name)
+    done = _train(config, tmp_path / 'run', '--cfg-options', f'artifacts.teacher={teacher}', 'max_epochs=1').wait()
+    assert done == 0, _log(tmp_path / 'run')[-3000:]
+    ours, theirs = (json.loads((folder / 'summary.json').read_text()) for folder in (tmp_path / 'run', work_dir))
+    assert tuple(ours) == ROWS and ours['teacher'] == theirs['teacher']
+
+
 def test_the_student_checkpoint_holds_the_student_alone(finished):
     weights = torch.load(finished[1] / 'best_student.pth', weights_only=True)
     assert {key.split('.')[0] for key in weights['state_dict']} == {'backbone', 'head'}

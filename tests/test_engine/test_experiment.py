@@ -116,3 +116,9 @@ def test_a_class_folder_without_images_is_named(experiment, tmp_path):
              f'data_root="{tmp_path}/data", pipeline="${{plain_pipeline}}"))')
     with pytest.raises(ConfigError, match="row 'none': val_dataloader.dataset: Class folder '.*RGB/River' holds no"):
         experiment(lines=lines).check()
+
+
+def test_a_given_teacher_that_cannot_be_tested_is_named_first(experiment, weights):
+    options = {**_given(weights), 'ms_data.test.split_file': 'no.json'}
+    with pytest.raises(ConfigError, match='artifacts.teacher: test_dataloader.dataset: There is no split file at no.j'):
+        experiment(options).check()

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from rstoolbox.datasets.splits import Split
-from rstoolbox.engine.config import ConfigError, load_config, set_option
+from rstoolbox.engine.config import ConfigError, load_config, resolve, set_option
 from rstoolbox.engine.stages import build_stage
-from rstoolbox.models import CheckpointError
+from rstoolbox.models import CheckpointError, Gallery
 from rstoolbox.registry import MODELS
 from rstoolbox.structures import MatchTable
 
@@ -37,6 +37,20 @@ def stage(tmp_path, base):
         return build_stage(name, cfg, root=tmp_path, upstream={})
 
     return build
+
+
+def test_the_gallery_taps_the_teacher_where_the_distiller_says(tmp_path, base):
+    cfg = load_config('rstoolbox::sembridge/r18_ms2rgb.py', base)
+    teacher = str(tmp_path / 'teacher.pth')
+    save(teacher, resolve(cfg).teacher)
+    folders = []
+    for taps in (None, dict(teacher=dict(tokens='backbone.layer3'))):
+        set_option(cfg, 'model.taps', taps)
+        set_option(cfg, 'stages.gallery.checkpoint', teacher)
+        folders.append(build_stage('gallery', cfg, root=tmp_path, upstream={}).ensure())
+    before, after = map(Gallery.open, folders)
+    assert before['tokens'].shape[1] < after['tokens'].shape[1] and after.taps == dict(tokens='backbone.layer3')
+    assert (before['logits'] == after['logits']).all()
 
 
 def test_each_student_sample_is_matched_within_its_class(tmp_path, stage):

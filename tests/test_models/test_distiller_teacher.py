@@ -6,14 +6,26 @@ from mmengine.logging import MessageHub
 from torch.utils.data import DataLoader
 
 from rstoolbox.models import CheckpointError, Gallery, load_state, save_student
-from rstoolbox.registry import MODELS
+from rstoolbox.models.transfer import TransferLoss
+from rstoolbox.registry import MODELS, TRANSFER_LOSSES
 
 TEN_BANDS = ('B02', 'B03', 'B04', 'B05', 'B06', 'B07', 'B08', 'B8A', 'B11', 'B12')
 
 
+@TRANSFER_LOSSES.register_module()
+class TeacherTokens(TransferLoss):
+    """Keeps the teacher's tokens."""
+
+    needs = ('tokens',)
+
+    def compare(self, student, teacher, labels, progress):
+        self.seen = teacher['tokens']
+        return student['tokens'].sum() * 0
+
+
 @pytest.fixture
-def gallery(classifier_config, teacher_file, pair_batch, tmp_path):
-    """The teacher's outputs for the batch's images, row by row."""
+def build_gallery(classifier_config, teacher_file, pair_batch):
+    """A function: a folder and taps -> the teacher's outputs for the batch's images, row by row."""
     teacher = MODELS.build(classifier_config(TEN_BANDS, width=16))
     teacher.load_state_dict(load_state(teacher_file)['state_dict'])
     batch = pair_batch()
@@ -23,10 +35,17 @@ def gallery(classifier_config, teacher_file, pair_batch, tmp_path):
     def collate(rows):
         return {key: [row[key] for row in rows] for key in rows[0]}
 
-    folder = tmp_path / 'gallery'
-    Gallery.build(folder, teacher, DataLoader(items, 3, collate_fn=collate), key='key',
-                  ids=[sample.sample_id for sample in batch['data_samples']], labels=[0, 1, 2, 3])
-    return str(folder)
+    def build(folder, taps=None):
+        Gallery.build(folder, teacher, DataLoader(items, 3, collate_fn=collate), key='key', taps=taps,
+                      ids=[sample.sample_id for sample in batch['data_samples']], labels=[0, 1, 2, 3])
+        return str(folder)
+
+    return build
+
+
+@pytest.fixture
+def gallery(build_gallery, tmp_path):
+    return build_gallery(tmp_path / 'gallery')
 
 
 def test_losses_from_the_gallery_equal_those_with_the_teacher_in_the_loop(steps, distiller_config, pair_batch,
@@ -44,6 +63,23 @@ def test_losses_from_the_gallery_equal_those_with_the_teacher_in_the_loop(steps,
     assert not hasattr(models[1].teacher, 'network')
     for looped, stored in zip(*logs, strict=True):
         assert looped == pytest.approx(stored, rel=1e-4)
+
+
+def test_taps_of_the_teacher_hold_for_a_gallery_too(steps, distiller_config, pair_batch, teacher_file, build_gallery,
+                                                    tmp_path):
+    taps = dict(tokens='backbone.layer3')
+    seen = []
+    for source in (dict(teacher_checkpoint=teacher_file),
+                   dict(teacher=None, gallery=build_gallery(tmp_path / 'gallery', taps))):
+        losses = dict(every=dict(type='TeacherTokens'))
+        model = MODELS.build(distiller_config(losses, taps=dict(teacher=taps), **source))
+        steps(model, pair_batch(), 1)
+        seen.append(model.transfer_losses['every'].seen)
+    assert torch.allclose(*seen, rtol=1e-4, atol=1e-5)
+    rebuilt = build_gallery(tmp_path / 'gallery')
+    assert Gallery.open(rebuilt)['tokens'].shape != tuple(seen[0].shape)
+    with pytest.raises(ValueError, match=r'made with the taps \{\}, and taps.teacher is .*give the stage gallery'):
+        MODELS.build(distiller_config(losses, taps=dict(teacher=taps), teacher=None, gallery=rebuilt))
 
 
 def test_gallery_reads_the_row_of_each_sample(steps, distiller_config, pair_batch, gallery):

@@ -28,7 +28,8 @@ stages = dict(
             'max_epochs': '${matcher_epochs}', 'batch_size': '${matcher_batch_size}',
             'randomness.seed': '${stage_seed}'}),
     gallery=dict(
-        type='GalleryStage', model='${teacher}', checkpoint='${artifacts.teacher}', dataset='${ms_data.gallery}'),
+        type='GalleryStage', model='${teacher}', checkpoint='${artifacts.teacher}', dataset='${ms_data.gallery}',
+        taps='${oc.select:model.taps.teacher,null}'),
     match=dict(
         type='MatchStage', model='${matcher}', checkpoint='${artifacts.matcher}',
         teacher='${ms_data.gallery}', student='${rgb_data.match}'))

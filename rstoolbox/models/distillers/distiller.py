@@ -67,7 +67,7 @@ class Distiller(BaseModel):
             transfer_losses = {name: TRANSFER_LOSSES.build(config) for name, config in losses.items()}
         outputs = {name for loss in transfer_losses.values() for name in loss.needs}
         if gallery is not None:
-            source = GalleryTeacher(gallery, outputs)
+            source = GalleryTeacher(gallery, outputs, taps.get('teacher'))
         elif teacher is not None:
             source = FrozenTeacher(teacher, teacher_checkpoint, outputs, taps.get('teacher'), sizes['teacher'])
         else:

@@ -97,18 +97,23 @@ class GalleryTeacher:
     Args:
         folder (str): A gallery.
         outputs (Iterable[str]): Which outputs are wanted.
+        paths (Mapping[str, str], optional): Where they must have been tapped.
 
     Raises:
-        ValueError: If the gallery does not keep one of them.
+        ValueError: If the gallery does not keep one of them, or has tapped other modules.
     """
 
     data_preprocessor = None
 
-    def __init__(self, folder, outputs):
+    def __init__(self, folder, outputs, paths=None):
         self.gallery = Gallery.open(folder)
         self.outputs = sorted(outputs)
         self.device = torch.device('cpu')
         check_kept(self.outputs, self.gallery.names, f"'{folder}'")
+        if dict(paths or {}) != self.gallery.taps:
+            raise ValueError(f"the gallery '{folder}' was made with the taps {self.gallery.taps}, and taps.teacher is "
+                             f'{dict(paths or {})}; give the stage gallery the same taps, or train with the teacher in '
+                             'the loop')
 
     def __call__(self, inputs, data_samples):
         """The rows that the samples' ``teacher_index`` names."""

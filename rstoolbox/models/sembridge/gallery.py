@@ -35,10 +35,12 @@ class Gallery:
         labels (ndarray): (G,) class indices or (G, K) multi-hot.
         key (str): What the outputs depend on: weights, split and pipeline.
         names (tuple[str]): The outputs that are kept.
+        taps (dict[str, str]): Where they were tapped, as far as that is not where a plain classifier has them.
     """
 
     def __init__(self, folder, index):
         self.folder, self.ids, self.key = Path(folder), index['ids'], index['key']
+        self.taps = index.get('taps') or {}
         self.names = tuple(name for name in index['files'] if name != 'labels')
         self._arrays = {name: np.load(_array_path(self.folder, name), mmap_mode='r') for name in index['files']}
         self.labels = np.array(self._arrays.pop('labels'))
@@ -123,7 +125,7 @@ class Gallery:
             GalleryError: If ids, labels and data set do not fit together or the teacher gives NaN.
             OSError: If the disk is full; nothing of the gallery is valid then, and a further call goes on.
         """
-        folder, ids, labels = Path(folder), list(ids), _labels(labels)
+        folder, ids, labels, taps = Path(folder), list(ids), _labels(labels), dict(taps or {})
         dataset = dataloader.dataset
         if not len(ids) == len(labels) == len(dataset) > 0:
             raise GalleryError('A gallery needs one id and one label for every sample of the data set, at least one; '
@@ -131,17 +133,17 @@ class Gallery:
         if (folder / INDEX).is_file():
             try:
                 gallery = cls.open(folder, expected_key=key)
-                if gallery.ids == ids and set(outputs) <= set(gallery.names):
+                if gallery.ids == ids and gallery.taps == taps and set(outputs) <= set(gallery.names):
                     return gallery
             except GalleryError as error:  # it stays until the new one is complete
                 print_log(f'{error} It is being built anew.', logger='current', level=logging.WARNING)
         elif folder.exists() and any(folder.iterdir()):
             raise GalleryError(f'{folder} holds other files than a gallery; name a folder that is free.')
         partial = folder.with_name(f'{folder.name}.partial')
-        writer = GalleryWriter(partial, key, ids)
+        writer = GalleryWriter(partial, f'{key}-{json.dumps(taps, sort_keys=True)}' if taps else key, ids)
         _fill(writer, model, dataloader, ids, outputs, taps, progress)
         np.save(_array_path(partial, 'labels'), labels)
-        _finish(partial, folder, key, ids, (*outputs, 'labels'))
+        _finish(partial, folder, dict(key=key, taps=taps), ids, (*outputs, 'labels'))
         return cls.open(folder, expected_key=key)
 
 
@@ -197,7 +199,7 @@ def _check_batch(rows, samples, ids):
                                'infinity: check its checkpoint, and the image.')
 
 
-def _finish(partial, folder, key, ids, names):
+def _finish(partial, folder, origin, ids, names):
     files = {}
     for name in names:
         path = _array_path(partial, name)
@@ -205,7 +207,7 @@ def _finish(partial, folder, key, ids, names):
         files[name] = dict(shape=list(array.shape), bytes=path.stat().st_size, crc32=_checksum(path))
         with open(path, 'rb') as file:
             os.fsync(file.fileno())
-    write_json(dict(key=key, files=files, ids=ids), partial / INDEX)
+    write_json(dict(origin, files=files, ids=ids), partial / INDEX)
     if folder.exists():
         replaced = folder.with_name(f'{folder.name}.replaced')
         shutil.rmtree(replaced, ignore_errors=True)
