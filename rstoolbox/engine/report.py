@@ -12,6 +12,7 @@ from rstoolbox.models.loading import load_classifier
 from rstoolbox.models.sembridge.gallery import Gallery
 from rstoolbox.registry import DATASETS, MODELS
 from rstoolbox.structures import MatchTable, write_json
+from rstoolbox.structures.files import write_whole
 from rstoolbox.visualization import MatchedPair, plot_confusion_matrix, plot_curves, plot_matched_pairs, plot_tsne
 
 from .testing import student_config
@@ -30,7 +31,7 @@ def write_report(experiment, results):
     summary = {name: result['metrics'] for name, result in results.items()}
     write_json(summary, work_dir / 'summary.json')
     table = markdown_table(summary)
-    (work_dir / 'summary.md').write_text(table)
+    write_whole(table.encode(), work_dir / 'summary.md')
     print_log(f'Test split, percent (macro averages):\n\n{table}', logger='current')
     pictures = work_dir / 'pictures'
     pictures.mkdir(exist_ok=True)
@@ -61,12 +62,17 @@ def write_report(experiment, results):
 
 def markdown_table(summary):
     """The metrics of each row as a Markdown table, with a column for each metric that any row has."""
-    found = list(dict.fromkeys(key for metrics in summary.values() for key in metrics))
-    keys = [*(key for key in TITLES if key in found), *(key for key in found if key not in TITLES)]
+    keys = columns(summary)
     lines = ['| ' + ' | '.join(['Row', *(TITLES.get(key, key) for key in keys)]) + ' |', '|---|' + '---:|' * len(keys)]
     for name, metrics in summary.items():
         lines.append('| ' + ' | '.join([name, *(_cell(metrics.get(key)) for key in keys)]) + ' |')
     return '\n'.join(lines) + '\n'
+
+
+def columns(summary):
+    """The metrics that any row of a summary has: those of single-label classification first, then as they come."""
+    found = list(dict.fromkeys(key for metrics in summary.values() for key in metrics))
+    return [*(key for key in TITLES if key in found), *(key for key in found if key not in TITLES)]
 
 
 def _cell(value):

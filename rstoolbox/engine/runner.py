@@ -16,6 +16,7 @@ from mmengine.utils.dl_utils import collect_env
 from rstoolbox.models.checkpoint import CheckpointError, load_state, weights_of
 from rstoolbox.registry import DATASETS
 from rstoolbox.structures import write_json
+from rstoolbox.structures.files import write_whole
 from rstoolbox.version import __version__
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -107,7 +108,7 @@ class Runner(mmengine.runner.Runner):
         write_json(record, Path(self.work_dir) / 'environment.json')
         for dataset in datasets.values():
             save_made_splits(dataset, Path(self.work_dir) / 'splits')
-        (Path(self.work_dir) / 'resolved_config.py').write_text(self.cfg.pretty_text)
+        write_whole(self.cfg.pretty_text.encode(), Path(self.work_dir) / 'resolved_config.py')
 
 
 def latest_checkpoint(work_dir):

@@ -1,10 +1,9 @@
 """One image with what it shows and what a model says it shows."""
 
-from pathlib import Path
-
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from .figure import write_png
 from .pairs import stretch
 
 NATURAL = (('R', 'G', 'B'), ('B04', 'B03', 'B02'))
@@ -23,7 +22,7 @@ def draw_prediction(image, bands, truth, prediction, score, out):
         truth (str): The true class or classes.
         prediction (str): The predicted one or ones.
         score (float): Probability of the prediction, 0 to 1.
-        out (str | Path): File to write.
+        out (str | Path): File to write, ending in ``.png``.
     """
     names = list(bands)
     shown = next((colours for colours in NATURAL if set(colours) <= set(names)),
@@ -39,5 +38,4 @@ def draw_prediction(image, bands, truth, prediction, score, out):
     draw.text((6, height + 3), f'truth: {truth}', fill='black', font=font)
     draw.text((6, height + 22), f'{prediction} ({100 * score:.0f} %)', font=font,
               fill=RIGHT if truth == prediction else WRONG)
-    Path(out).parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(out)
+    write_png(lambda file: sheet.save(file, format='PNG'), out)
