@@ -2,9 +2,11 @@
 
     python tools/benchmarks/loading.py configs/sembridge/r18_ms2rgb.py --json
 
-The student of the config is trained alone, which is the least work per batch that its loader has to keep up with:
-whatever a transfer method adds makes the share smaller. Where the config needs a match that is not there, one is drawn
-at random. The first epoch, in which workers start and files come into the cache, is reported apart.
+It trains on the images of the config's own data_root: without options a shipped config takes the embedded set, which it
+makes on first use, and says nothing of other files. The student of the config is trained alone, which is the least work
+per batch that its loader has to keep up with: whatever a transfer method adds makes the share smaller. Where the config
+needs a match that is not there, one is drawn at random. The first epoch, in which workers start and files come into the
+cache, is reported apart.
 """
 
 import argparse
