@@ -1,9 +1,8 @@
 """Sensors and their bands, selected by name; the place of a band in a file is another matter (``file_bands``)."""
 
-import difflib
 from dataclasses import dataclass
 
-from rstoolbox.structures import nearest_band
+from rstoolbox.structures import nearest, nearest_band
 
 THERMAL_FROM_NM = 5000.
 
@@ -90,9 +89,8 @@ def get_sensor(name):
     if isinstance(name, Sensor):
         return name
     if name not in _sensors:
-        near = difflib.get_close_matches(str(name), _sensors, n=1, cutoff=0.3)
-        raise ValueError(f"There is no sensor '{name}'" + (f", nearest is '{near[0]}'" if near else '')
-                         + f'. Known: {", ".join(sorted(_sensors))}. Add yours with '
+        raise ValueError(f"There is no sensor '{name}'{nearest(name, _sensors, 0.3)}. Known: "
+                         f'{", ".join(sorted(_sensors))}. Add yours with '
                          'rstoolbox.datasets.bands.register_sensor(Sensor(...)).')
     return _sensors[name]
 

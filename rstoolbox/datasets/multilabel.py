@@ -1,12 +1,13 @@
 """Labels of images that show several classes."""
 
-import difflib
 import json
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import scipy.io
+
+from rstoolbox.structures import nearest
 
 MAT_LABEL_KEY = 'label'
 
@@ -73,8 +74,7 @@ def _numbers(values, classes, source):
         places = {name: index for index, name in enumerate(classes)}
         for value in values:
             if value not in places:
-                near = difflib.get_close_matches(value, classes, n=1, cutoff=0.4)
-                raise ValueError(f"{source}: '{value}' is no class" + (f", nearest is '{near[0]}'." if near else '.'))
+                raise ValueError(f"{source}: '{value}' is no class{nearest(value, classes)}.")
         return sorted({places[value] for value in values})
     if not all(isinstance(value, (int, float)) and value == int(value) for value in values):
         raise ValueError(f'{source}: labels are class names or whole numbers, got {values[:5]}.')

@@ -1,6 +1,5 @@
 """Scene classification from folders: one folder per class, any kind of image."""
 
-import difflib
 import hashlib
 import json
 import os
@@ -11,7 +10,7 @@ from mmengine.logging import MMLogger
 from mmpretrain.datasets import BaseDataset
 
 from rstoolbox.registry import DATASETS, TRANSFORMS
-from rstoolbox.structures import content_hash
+from rstoolbox.structures import content_hash, nearest
 
 from .bands import band_indices, get_sensor
 from .multilabel import common_combinations, read_label_sets
@@ -231,7 +230,7 @@ class SceneDataset(BaseDataset):
         unknown = [name for name in self.class_map if name not in folders]
         if unknown:
             raise ValueError(f"class_map names the folder '{unknown[0]}', which is not in {folder}"
-                             f'{_nearest(unknown[0], folders)}.')
+                             f'{nearest(unknown[0], folders)}.')
         if not self._metainfo.get('classes'):
             self._classes_are_folders = True
             mapped = {self._class_of(name) for name in folders} - {None}
@@ -242,13 +241,13 @@ class SceneDataset(BaseDataset):
         for name, target in self.class_map.items():
             if target is not None and target not in classes:
                 raise ValueError(f"class_map sends the folder '{name}' to '{target}', which is no class"
-                                 f'{_nearest(target, classes)}. Classes: {", ".join(classes)}.')
+                                 f'{nearest(target, classes)}. Classes: {", ".join(classes)}.')
         if self.label_kind == 'multi':
             return folders
         used = [name for name in folders if self._class_of(name) in classes]
         for name in classes:
             if name not in {self._class_of(folder_name) for folder_name in used}:
-                raise ValueError(f"Class '{name}' has no folder in {folder}{_nearest(name, folders)}. Folders: "
+                raise ValueError(f"Class '{name}' has no folder in {folder}{nearest(name, folders)}. Folders: "
                                  f'{", ".join(folders)}. A folder of another name is given its class with class_map.')
         left_out = [name for name in folders if name not in used]
         if left_out:
@@ -282,8 +281,3 @@ class SceneDataset(BaseDataset):
         unreadable = [suffix for suffix in suffixes or () if suffix.lower() not in SUFFIXES]
         if unreadable:
             raise ValueError(f"No reader for files ending in '{unreadable[0]}', expected {', '.join(SUFFIXES)}.")
-
-
-def _nearest(name, names):
-    near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.4)
-    return f", nearest is '{near[0]}'" if near else ''

@@ -1,7 +1,6 @@
 """Student samples with the teacher samples they are matched with, which show other places."""
 
 import copy
-import difflib
 import hashlib
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from mmengine.logging import MMLogger
 from torch.utils.data import Dataset
 
 from rstoolbox.registry import DATASETS
-from rstoolbox.structures import MatchTable
+from rstoolbox.structures import MatchTable, nearest
 
 from .shared import SharedInts
 
@@ -95,14 +94,14 @@ class UnpairedSceneDataset(Dataset):
             raise ValueError(f'{source} is of other samples: it matches {len(matches)} student samples, the data set '
                              f'has {len(self._student_ids)}'
                              + (f", of which {len(missing)} are not in it, the first '{missing[0]}'"
-                                f'{_nearest(missing[0], matches)}' if missing else '') + '. Match again.')
+                                f'{nearest(missing[0], matches)}' if missing else '') + '. Match again.')
         places = {name: row for row, name in enumerate(self._teacher_ids)}
         unknown = [name for name in matches.values() if name not in places]
         if unknown:
             raise ValueError(f"{source} names {len(unknown)} teacher samples that the data set "
                              f"{self.teacher.data_root} (split '{self.teacher.split}') does not have, "
                              f"the first '{unknown[0]}'"
-                             f'{_nearest(unknown[0], places)}. Match again.')
+                             f'{nearest(unknown[0], places)}. Match again.')
         rows = np.array([places[matches[name]] for name in self._student_ids], np.int64)
         self._check_same_class(rows, source)
         self._meta = dict(table.meta)
@@ -222,8 +221,3 @@ def check_same_classes(**sides):
 
 def _label_numbers(key):
     return [int(key)] if np.ndim(key) == 0 else np.flatnonzero(key).tolist()
-
-
-def _nearest(name, names):
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
-    return f", nearest is '{near[0]}'" if near else ''

@@ -15,7 +15,6 @@ boxes in bins, polygons in pixels (of the canvas of both images for a change, as
 where ``size`` is missing.
 """
 
-import difflib
 import json
 import re
 from collections.abc import Mapping
@@ -26,7 +25,7 @@ from mmengine.logging import MMLogger
 
 from rstoolbox.heads import head_for
 from rstoolbox.heads.grammar import format_boxes, format_quads
-from rstoolbox.structures import Answer
+from rstoolbox.structures import Answer, nearest
 from rstoolbox.structures.files import open_whole
 
 from .record import ScoredRecord, check_task
@@ -123,9 +122,9 @@ def _check_keys(line, place):
         raise ValueError(f'{place}: a record is an object with {", ".join(REQUIRED)}, got {type(line).__name__}.')
     for key in REQUIRED:
         if line.get(key) is None:
-            near = difflib.get_close_matches(key, [name for name in line if name not in REQUIRED], n=1)
-            raise ValueError(f"{place} has no '{key}'" + (f", nearest is '{near[0]}'" if near else '')
-                             + f'. A record needs {", ".join(REQUIRED)}.')
+            others = [name for name in line if name not in REQUIRED]
+            raise ValueError(f"{place} has no '{key}'{nearest(key, others, 0.6)}. A record needs "
+                             f'{", ".join(REQUIRED)}.')
     try:
         check_task(line['task'])
     except ValueError as error:

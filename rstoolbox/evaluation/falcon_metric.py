@@ -1,6 +1,5 @@
 """Metrics of the vision-language tasks."""
 
-import difflib
 import io
 from functools import lru_cache
 from importlib import import_module
@@ -11,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rstoolbox.registry import METRICS
-from rstoolbox.structures import Answer
+from rstoolbox.structures import Answer, nearest
 
 from .record import TASKS, NotScorable, ScoredRecord, check_task, check_variant
 
@@ -74,10 +73,9 @@ class FalconMetric(BaseMetric):
         for sample in data_samples:
             missing = [key for key in KEYS if sample.get(key) is None]
             if missing:
-                near = difflib.get_close_matches(missing[0], sample.keys() - set(KEYS), n=1)
-                raise ValueError(f"Sample '{sample.get('image_id', len(self.results))}' has no {missing[0]}"
-                                 + (f", nearest is '{near[0]}'" if near else '')
-                                 + f'. FalconMetric needs {", ".join(KEYS)}; got {", ".join(sorted(sample))}.')
+                near = nearest(missing[0], sample.keys() - set(KEYS), 0.6)
+                raise ValueError(f"Sample '{sample.get('image_id', len(self.results))}' has no {missing[0]}{near}. "
+                                 f'FalconMetric needs {", ".join(KEYS)}; got {", ".join(sorted(sample))}.')
             scorer_of(sample['task'], self.variant)  # before hours of inference, not after
             truths = [sample['gt_answer']]
             if KINDS[sample['task']] == 'captions':

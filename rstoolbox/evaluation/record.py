@@ -1,11 +1,10 @@
 """One scored sample of a vision-language task."""
 
-import difflib
 from dataclasses import dataclass
 
 import numpy as np
 
-from rstoolbox.structures import Answer
+from rstoolbox.structures import Answer, nearest
 
 TASKS = ('IMG_CLS', 'IMG_VQA', 'IMG_CT', 'IMG_CAP', 'IMG_CAP_DETAILED', 'REG_CLS_HBB', 'REG_CLS_OBB', 'REG_DET_HBB',
          'REG_DET_OBB', 'REG_VG', 'REG_CAP', 'PIX_CLS', 'PIX_SEG', 'PIX_CHG')
@@ -84,9 +83,8 @@ class ScoredRecord:
 def check_task(task):
     """Raise ValueError, with the nearest one, if ``task`` is none of :data:`TASKS`."""
     if task not in TASKS:
-        near = difflib.get_close_matches(str(task).upper(), TASKS, n=1, cutoff=0.3)
-        nearest = f", nearest is '{near[0]}'" if near else ''
-        raise ValueError(f"There is no task '{task}'{nearest}. The tasks are {', '.join(TASKS)}.")
+        raise ValueError(f"There is no task '{task}'{nearest(str(task).upper(), TASKS, 0.3)}. The tasks are "
+                         f'{", ".join(TASKS)}.')
 
 
 def check_variant(variant):

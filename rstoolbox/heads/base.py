@@ -1,11 +1,11 @@
 """What every Falcon task does: word its prompt, write an annotation as answer text, read an answer."""
 
-import difflib
 import re
 from functools import lru_cache
 from string import Formatter
 
 from ..registry import HEADS, UnknownTypeError
+from ..structures import nearest
 from .grammar import COORDINATE, strip_special_tokens
 
 ABSENT = 'The object does not exist.'
@@ -55,7 +55,7 @@ class TaskHead:
         """
         for name in slots:
             if name not in self.slots:
-                raise ValueError(f"The prompt of {self.tag} has no slot '{name}'{_nearest(name, self.slots)}. "
+                raise ValueError(f"The prompt of {self.tag} has no slot '{name}'{nearest(name, self.slots)}. "
                                  f'It has: {", ".join(self.slots) or "none"}.')
         for name in self.slots:
             if name not in slots:
@@ -154,7 +154,7 @@ def head_for(tag, **options):
     """
     if not isinstance(tag, str) or tag not in HEADS:
         known = HEADS.known_names()
-        raise UnknownTypeError(f"There is no task '{tag}'{_nearest(str(tag).upper(), known)}. "
+        raise UnknownTypeError(f"There is no task '{tag}'{nearest(str(tag).upper(), known)}. "
                                f'The tasks are: {", ".join(known)}.')
     return HEADS.build(dict(type=tag, **options))
 
@@ -174,8 +174,3 @@ def says_absent(text):
 def drop_full_stop(text):
     """Drop special tokens, surplus blanks and one full stop at the end: '2.5.' is read as '2.5'."""
     return ' '.join(strip_special_tokens(text).split()).removesuffix('.').strip()
-
-
-def _nearest(name, known):
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-    return f", nearest is '{near[0]}'" if near else ''

@@ -4,7 +4,8 @@ from .answer import Answer
 from .falcon_data_sample import FalconDataSample
 from .files import content_hash, locked, open_whole, write_json
 from .match_table import MatchTable
-from .statistics import load_statistics, nearest_band
+from .names import nearest, nearest_band
+from .statistics import load_statistics
 
-__all__ = ['Answer', 'FalconDataSample', 'MatchTable', 'content_hash', 'load_statistics', 'locked', 'nearest_band',
-           'open_whole', 'write_json']
+__all__ = ['Answer', 'FalconDataSample', 'MatchTable', 'content_hash', 'load_statistics', 'locked', 'nearest',
+           'nearest_band', 'open_whole', 'write_json']

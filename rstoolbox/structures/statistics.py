@@ -1,11 +1,11 @@
 """Per-band statistics, keyed by band name."""
 
-import difflib
 import json
 import math
-import re
 from collections.abc import Mapping
 from pathlib import Path
+
+from .names import nearest_band
 
 
 def load_statistics(statistics, bands):
@@ -38,17 +38,6 @@ def load_statistics(statistics, bands):
         means.append(mean)
         stds.append(std)
     return means, stds
-
-
-def nearest_band(name, available):
-    """Return ", nearest is '...'" for an unknown band name, '' if none is near. 'B2' is nearest to 'B02', not 'B12'."""
-    plain = {_without_zeros(band): band for band in reversed(list(available))}
-    near = difflib.get_close_matches(_without_zeros(str(name).upper()), plain, n=1, cutoff=0.3)
-    return f", nearest is '{plain[near[0]]}'" if near else ''
-
-
-def _without_zeros(name):
-    return re.sub(r'(?<=[A-Z])0+(?=\d)', '', name)
 
 
 def _read(statistics):

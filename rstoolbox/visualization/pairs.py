@@ -1,10 +1,11 @@
 """Student samples beside the teacher samples they were matched with."""
 
-import difflib
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 import numpy as np
+
+from rstoolbox.structures import nearest_band
 
 from .figure import new_figure, save_figure
 
@@ -114,8 +115,8 @@ def select_bands(image, bands, shown):
                          f'{", ".join(bands)}.')
     for name in shown:
         if name not in bands:
-            near = difflib.get_close_matches(name, bands, n=1, cutoff=0)
-            raise ValueError(f"Band '{name}' to show is not among {', '.join(bands)}; nearest is '{near[0]}'.")
+            raise ValueError(f"There is no band '{name}' to show{nearest_band(name, bands)}. The bands are "
+                             f'{", ".join(bands)}.')
     return image[..., [bands.index(name) for name in shown]]
 
 

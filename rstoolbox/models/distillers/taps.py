@@ -6,9 +6,9 @@ from functools import partial
 
 import torch
 
+from ..transfer.base import FORMS
+
 DEFAULT_PATHS = dict(logits='head', embedding='neck', feats='backbone')
-FORMS = dict(logits='(batch, classes)', embedding='(batch, width)', feats='maps (batch, channels, height, width)',
-             tokens='(batch, tokens, width) or a map')
 
 
 class FeatureTaps:

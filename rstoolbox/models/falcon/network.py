@@ -4,10 +4,11 @@ Source: Xiao et al., "Florence-2: Advancing a Unified Representation for a Varie
 et al., "Falcon: A Remote Sensing Vision-Language Foundation Model", arXiv 2503.11070, which keeps its large geometry.
 """
 
-import difflib
 
 import torch
 from torch.nn.functional import cross_entropy
+
+from rstoolbox.structures import nearest
 
 from ..checkpoint import CheckpointError
 from .optional import optional
@@ -46,8 +47,7 @@ def network_config(geometry, vocab_size, image_token_id=None, max_positions=None
         ValueError: If there is no such geometry.
     """
     if geometry not in GEOMETRIES:
-        near = difflib.get_close_matches(str(geometry), GEOMETRIES, n=1)
-        raise ValueError(f"there is no geometry '{geometry}'{f', nearest is {near[0]!r}' if near else ''}; known are "
+        raise ValueError(f"there is no geometry '{geometry}'{nearest(geometry, GEOMETRIES)}; known are "
                          f'{", ".join(GEOMETRIES)}')
     chosen = GEOMETRIES[geometry]
     text = chosen['text']

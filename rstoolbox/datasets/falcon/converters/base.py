@@ -1,9 +1,9 @@
 """What all converters share: which tasks, where images lie, how a record is worded."""
 
-import difflib
 from pathlib import Path
 
 from rstoolbox.heads import head_for
+from rstoolbox.structures import nearest
 
 from ..images import image_size
 from ..records import Record
@@ -33,10 +33,8 @@ class Converter:
                 raise FileNotFoundError(f"There is no '{path}' to make records of.")
         for task in tasks or ():
             if task not in self.tasks:
-                near = difflib.get_close_matches(task, self.tasks, n=1, cutoff=0.4)
-                raise ValueError(f"{type(self).__name__} makes no records of '{task}'"
-                                 + (f", nearest is '{near[0]}'" if near else '')
-                                 + f'. It makes: {", ".join(self.tasks)}.')
+                raise ValueError(f"{type(self).__name__} makes no records of '{task}'{nearest(task, self.tasks)}. "
+                                 f'It makes: {", ".join(self.tasks)}.')
         self.tasks = tuple(tasks or self.tasks)
 
     def __iter__(self):
