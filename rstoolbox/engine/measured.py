@@ -13,6 +13,8 @@ from omegaconf import OmegaConf
 from rstoolbox.datasets import compute_statistics
 from rstoolbox.registry import DATASETS
 
+from .inheritance import merge_inherited
+
 
 def num_classes_of(key, *, _root_):
     """How many classes the data set has that stands under this key of the config."""
@@ -32,7 +34,7 @@ def _node(key, root):
     node = OmegaConf.select(root, key)
     if node is None:
         raise ValueError(f"there is no data set '{key}' in the config.")
-    return json.dumps(OmegaConf.to_container(node, resolve=True))
+    return json.dumps(merge_inherited(OmegaConf.to_container(node, resolve=True)))
 
 
 @functools.lru_cache

@@ -1,5 +1,7 @@
 # EU: EuroSAT's Sentinel-2 patches teach a student of EuroSAT's RGB pictures of other places, ten classes.
 # data_root holds eurosat_ms/<class>/*.tif and eurosat_rgb/rgb_only/<class>/*.jpg.
+_base_ = './sides.py'
+
 data_root = 'data'
 image_size = 64
 num_classes = dict(teacher=10, student=10)
@@ -12,6 +14,13 @@ split_files = dict(
 statistics = dict(
     ms='{{fileDirname}}/statistics/eurosat_ms.json',
     rgb='{{fileDirname}}/statistics/eurosat_rgb.json')
+
+ms_source = dict(
+    type='S2S_EU', modality='ms', data_root='${data_root}/eurosat_ms', data_prefix='',
+    split_file='${split_files.ms}', seed='${randomness.seed}')
+rgb_source = dict(
+    type='S2S_EU', data_root='${data_root}/eurosat_rgb', data_prefix='rgb_only', split_file='${split_files.rgb}',
+    seed='${randomness.seed}')
 
 pack = dict(type='mmpretrain.PackInputs', meta_keys=('sample_id', 'img_path', 'img_shape', 'bands'))
 plain_pipeline = [dict(type='LoadRaster'), dict(type='ToReflectance'), '${pack}']
@@ -40,32 +49,3 @@ matcher_pipeline = [
     dict(type='RandomRot90'),
     '${pack_matcher}',
 ]
-
-
-def _ms(split, pipeline):
-    return dict(
-        type='S2S_EU', data_root='${data_root}/eurosat_ms', modality='ms', data_prefix='', split=split,
-        split_file='${split_files.ms}', pipeline=pipeline, seed='${randomness.seed}')
-
-
-def _rgb(split, pipeline):
-    return dict(
-        type='S2S_EU', data_root='${data_root}/eurosat_rgb', data_prefix='rgb_only', split=split,
-        split_file='${split_files.rgb}', pipeline=pipeline, seed='${randomness.seed}')
-
-
-ms_data = dict(
-    train=_ms('train', '${train_pipeline}'),
-    val=_ms('val', '${plain_pipeline}'),
-    test=_ms('test', '${plain_pipeline}'),
-    gallery=_ms('train', '${plain_pipeline}'))
-rgb_data = dict(
-    train=_rgb('train', '${rgb_train_pipeline}'),
-    val=_rgb('val', '${rgb_plain_pipeline}'),
-    test=_rgb('test', '${rgb_plain_pipeline}'),
-    match=_rgb('train', '${rgb_plain_pipeline}'))
-matcher_data = dict(train=_ms('train', '${matcher_pipeline}'), val=_ms('val', '${matcher_plain_pipeline}'))
-
-val_dataset = '${rgb_data.val}'
-test_dataset = '${rgb_data.test}'
-evaluator = dict(type='SceneMetric')

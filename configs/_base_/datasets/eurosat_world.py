@@ -15,6 +15,9 @@ class_map = dict(
     dense_residential='Residential', medium_residential='Residential', sparse_residential='Residential', river='River',
     lake='SeaLake')
 
+rgb_source = dict(
+    _delete_=True, type='SceneDataset', data_root='${data_root}/nwpu_resisc45_subset', classes='${shared_classes}',
+    class_map='${class_map}', split_file='${split_files.rgb}', seed='${randomness.seed}')
 rgb_plain_pipeline = [
     dict(type='LoadRaster'),
     dict(type='ToReflectance'),
@@ -31,18 +34,5 @@ rgb_train_pipeline = [
     '${pack}',
 ]
 
-
-def _rgb(split, pipeline):
-    return dict(
-        _delete_=True, type='SceneDataset', data_root='${data_root}/nwpu_resisc45_subset', classes='${shared_classes}',
-        class_map='${class_map}', split=split, split_file='${split_files.rgb}', pipeline=pipeline,
-        seed='${randomness.seed}')
-
-
-rgb_data = dict(
-    train=_rgb('train', '${rgb_train_pipeline}'),
-    val=_rgb('val', '${rgb_plain_pipeline}'),
-    test=_rgb('test', '${rgb_plain_pipeline}'),
-    match=_rgb('train', '${rgb_plain_pipeline}'))
 # The teacher learns its ten classes; its gallery holds the nine that the student has.
 ms_data = dict(gallery=dict(classes='${shared_classes}'))

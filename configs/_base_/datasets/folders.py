@@ -1,4 +1,6 @@
 # Folders of your own: data_root holds MS/<class>/* and RGB/<class>/*, with the same class names on both sides.
+_base_ = './sides.py'
+
 data_root = 'data/mine'
 image_size = 64  # images of other sizes are brought to it
 ms_sensor = 'sentinel2_l2a'
@@ -11,6 +13,14 @@ split_seed = 0
 label_kind = dict(teacher='single', student='single')
 num_classes = dict(teacher='${num_classes_of:ms_data.train}', student='${num_classes_of:rgb_data.train}')
 statistics = dict(ms='${statistics_of:ms_data.train}', rgb='${statistics_of:rgb_data.train}')
+
+ms_source = dict(
+    type='SceneDataset', data_root='${data_root}', data_prefix='MS', sensor='${ms_sensor}', bands='${ms_bands}',
+    file_bands='${ms_file_bands}', split_ratio='${split_ratio}', split_seed='${split_seed}',
+    seed='${randomness.seed}')
+rgb_source = dict(
+    type='SceneDataset', data_root='${data_root}', data_prefix='RGB', bands='${rgb_bands}',
+    split_ratio='${split_ratio}', split_seed='${split_seed}', seed='${randomness.seed}')
 
 pack = dict(type='mmpretrain.PackInputs', meta_keys=('sample_id', 'img_path', 'img_shape', 'bands'))
 pack_matcher = dict(type='PackMatcherInputs', white=0.25)  # the reflectance that the RGB pictures show as white
@@ -33,41 +43,9 @@ def _views(interpolation):
 
 jitter = dict(type='RadiometricJitter', brightness=0.2, contrast=0.2, band_gain=0.05)
 # OpenCV averages areas of four channels at the most.
-ms_plain_pipeline = [*_plain('bilinear'), '${pack}']
-ms_train_pipeline = [*_views('bilinear'), '${jitter}', '${pack}']
+plain_pipeline = [*_plain('bilinear'), '${pack}']
+train_pipeline = [*_views('bilinear'), '${jitter}', '${pack}']
 rgb_plain_pipeline = [*_plain('area'), '${pack}']
 rgb_train_pipeline = [*_views('area'), '${jitter}', '${pack}']
 matcher_plain_pipeline = [*_plain('bilinear'), '${pack_matcher}']
 matcher_pipeline = [*_views('bilinear'), '${pack_matcher}']
-
-
-def _data(split, pipeline, **side):
-    return dict(
-        type='SceneDataset', data_root='${data_root}', split=split, split_ratio='${split_ratio}',
-        split_seed='${split_seed}', pipeline=pipeline, seed='${randomness.seed}', **side)
-
-
-def _ms(split, pipeline):
-    return _data(split, pipeline, data_prefix='MS', sensor='${ms_sensor}', bands='${ms_bands}',
-                 file_bands='${ms_file_bands}')
-
-
-def _rgb(split, pipeline):
-    return _data(split, pipeline, data_prefix='RGB', bands='${rgb_bands}')
-
-
-ms_data = dict(
-    train=_ms('train', '${ms_train_pipeline}'),
-    val=_ms('val', '${ms_plain_pipeline}'),
-    test=_ms('test', '${ms_plain_pipeline}'),
-    gallery=_ms('train', '${ms_plain_pipeline}'))
-rgb_data = dict(
-    train=_rgb('train', '${rgb_train_pipeline}'),
-    val=_rgb('val', '${rgb_plain_pipeline}'),
-    test=_rgb('test', '${rgb_plain_pipeline}'),
-    match=_rgb('train', '${rgb_plain_pipeline}'))
-matcher_data = dict(train=_ms('train', '${matcher_pipeline}'), val=_ms('val', '${matcher_plain_pipeline}'))
-
-val_dataset = '${rgb_data.val}'
-test_dataset = '${rgb_data.test}'
-evaluator = dict(type='SceneMetric')

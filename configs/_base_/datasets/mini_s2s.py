@@ -1,4 +1,6 @@
 # The embedded data set, made on first use: the teacher sees ten bands in one region, the student RGB in another.
+_base_ = './sides.py'
+
 data_root = 'data/mini_s2s'
 images_per_class = 64
 image_size = 64
@@ -11,6 +13,12 @@ statistics = dict(
     ms='{{fileDirname}}/statistics/mini_s2s_ms.json',
     rgb='{{fileDirname}}/statistics/mini_s2s_rgb.json')
 
+mini_source = dict(
+    type='MiniS2S', data_root='${data_root}', images_per_class='${images_per_class}', split_ratio=(0.6, 0.15, 0.25),
+    seed='${randomness.seed}')
+ms_source = dict(_inherit_='${mini_source}', modality='ms', bands='${ms_bands}')
+rgb_source = dict(_inherit_='${mini_source}', modality='rgb', bands='${rgb_bands}')
+
 pack = dict(type='mmpretrain.PackInputs', meta_keys=('sample_id', 'img_path', 'img_shape', 'bands'))
 plain_pipeline = [dict(type='LoadRaster'), dict(type='ToReflectance'), '${pack}']
 train_pipeline = [
@@ -21,6 +29,8 @@ train_pipeline = [
     dict(type='RadiometricJitter', brightness=0.2, contrast=0.2, band_gain=0.05),
     '${pack}',
 ]
+rgb_plain_pipeline = '${plain_pipeline}'
+rgb_train_pipeline = '${train_pipeline}'
 pack_matcher = dict(type='PackMatcherInputs', white=0.25)
 matcher_plain_pipeline = [dict(type='LoadRaster'), dict(type='ToReflectance'), '${pack_matcher}']
 matcher_pipeline = [
@@ -30,28 +40,3 @@ matcher_pipeline = [
     dict(type='RandomRot90'),
     '${pack_matcher}',
 ]
-
-
-def _data(modality, bands, split, pipeline):
-    return dict(
-        type='MiniS2S', data_root='${data_root}', images_per_class='${images_per_class}', modality=modality,
-        bands=bands, split=split, split_ratio=(0.6, 0.15, 0.25), pipeline=pipeline, seed='${randomness.seed}')
-
-
-ms_data = dict(
-    train=_data('ms', '${ms_bands}', 'train', '${train_pipeline}'),
-    val=_data('ms', '${ms_bands}', 'val', '${plain_pipeline}'),
-    test=_data('ms', '${ms_bands}', 'test', '${plain_pipeline}'),
-    gallery=_data('ms', '${ms_bands}', 'train', '${plain_pipeline}'))
-rgb_data = dict(
-    train=_data('rgb', '${rgb_bands}', 'train', '${train_pipeline}'),
-    val=_data('rgb', '${rgb_bands}', 'val', '${plain_pipeline}'),
-    test=_data('rgb', '${rgb_bands}', 'test', '${plain_pipeline}'),
-    match=_data('rgb', '${rgb_bands}', 'train', '${plain_pipeline}'))
-matcher_data = dict(
-    train=_data('ms', '${ms_bands}', 'train', '${matcher_pipeline}'),
-    val=_data('ms', '${ms_bands}', 'val', '${matcher_plain_pipeline}'))
-
-val_dataset = '${rgb_data.val}'
-test_dataset = '${rgb_data.test}'
-evaluator = dict(type='SceneMetric')

@@ -3,6 +3,8 @@
 #   tools/dataset_converters/compute_statistics.py CONFIG --key ms_data.gallery --out DATA/statistics_ms.json
 #   tools/dataset_converters/compute_statistics.py CONFIG --key rgb_data.match --out DATA/statistics_rgb.json
 # the statistics of the training splits.
+_base_ = './sides.py'
+
 data_root = 'data/S2S-EU'
 image_size = 64
 num_classes = dict(teacher=10, student=10)
@@ -58,24 +60,3 @@ matcher_pipeline = [
     dict(type='PackMatcherInputs', white='${white}',
          rgb_transforms=[dict(type='RadiometricJitter', brightness=0.1, contrast=0., band_gain=0.)])
 ]
-
-
-def _data(side, split, pipeline):
-    return dict(_inherit_=f'${{{side}_source}}', split=split, pipeline=f'${{{pipeline}_pipeline}}')
-
-
-ms_data = dict(
-    train=_data('ms', 'train', 'train'),
-    val=_data('ms', 'val', 'plain'),
-    test=_data('ms', 'test', 'plain'),
-    gallery=_data('ms', 'train', 'plain'))
-rgb_data = dict(
-    train=_data('rgb', 'train', 'rgb_train'),
-    val=_data('rgb', 'val', 'rgb_plain'),
-    test=_data('rgb', 'test', 'rgb_plain'),
-    match=_data('rgb', 'train', 'rgb_plain'))
-matcher_data = dict(train=_data('ms', 'train', 'matcher'), val=_data('ms', 'val', 'matcher_plain'))
-
-val_dataset = '${rgb_data.val}'
-test_dataset = '${rgb_data.test}'
-evaluator = dict(type='SceneMetric')
