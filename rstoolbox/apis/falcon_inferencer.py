@@ -52,7 +52,8 @@ class FalconInferencer:
             images (str | Path | np.ndarray | tuple | Sequence): An image or several: files or (H, W, 3) uint8 arrays;
                 for a pair of dates a tuple (before, after) of them.
             task (str): A task tag, e.g. ``REG_DET_HBB``.
-            out_dir (str | Path, optional): Writes ``<name>_<task>.png`` and ``.json`` for every image there.
+            out_dir (str | Path, optional): Writes ``<name>_<task>.png`` and ``.json`` for every image there; the second
+                of one name is ``<name>_2_<task>``. Of a pair the name is that of the later date.
             show (bool): Open the pictures in the desktop's viewer.
             batch_size (int): How many at once.
             paraphrase (int): Which wording of the task.
@@ -81,8 +82,10 @@ class FalconInferencer:
         answered = self.model.answer(inputs, samples, batch_size)
         if out_dir is not None or show:
             folder = Path(out_dir or tempfile.mkdtemp())
-            for number, (sample, (name, arrays)) in enumerate(zip(answered, loaded), 1):
-                stem = f'{Path(name).stem if name else f"image_{number}"}_{task}'
+            stems = [Path(name).stem or f'image_{number}' for number, (name, _) in enumerate(loaded, 1)]
+            for number, (sample, (_, arrays)) in enumerate(zip(answered, loaded)):
+                twin = stems[:number].count(stems[number])  # of the same name in another folder
+                stem = f'{stems[number]}{f"_{twin + 1}" if twin else ""}_{task}'
                 write_json(as_dict(sample), folder / f'{stem}.json')
                 path = draw_answer(arrays, sample.pred_answer, folder / f'{stem}.png', sample.prompt, _region(slots),
                                    str(slots.get('category', '')))

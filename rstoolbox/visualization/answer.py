@@ -1,18 +1,21 @@
 """An image with what a vision-language model answers about it."""
 
-import textwrap
+import re
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageColor, ImageDraw, ImageFont
 
-from .figure import PALETTE, write_png
+from .figure import colour, write_png
 
 SIDE = 512  # pixels of the longer side of a drawn image, at least
-LINE = 20
+LINES = 6  # of an answer in words, at most
 
 
 def draw_answer(images, answer, out, prompt='', region=None, category=''):
     """Write a PNG of an image (or a pair, side by side) with boxes, quads and polygons over it and the text below.
+
+    Lines and letters grow with the image. Of labels that would cover one another the surest is written. An answer in
+    shapes is summed up as their number; words are written out.
 
     Args:
         images (Sequence[np.ndarray]): One image (H, W, 3) uint8, or two of one place.
@@ -29,8 +32,9 @@ def draw_answer(images, answer, out, prompt='', region=None, category=''):
         ValueError: If ``out`` does not end in ``.png``.
     """
     scale = max(1, round(SIDE / max(images[0].shape[:2])))
-    panels = [_draw(image, answer, scale, region, category) for image in images]
-    sheet = _with_text(panels, _lines(prompt, answer, sum(panel.width for panel in panels)))
+    unit = max(1, round(scale * max(images[0].shape[:2]) / (2 * SIDE)))
+    panels = [_draw(image, answer, scale, unit, region, category) for image in images]
+    sheet = _with_text(panels, prompt, answer, unit)
     return write_png(lambda file: sheet.save(file, format='PNG'), out)
 
 
@@ -41,30 +45,26 @@ def outlines(answer):
     return boxes + quads + [list(rings) for rings in answer.polygons]
 
 
-def _draw(image, answer, scale, region, category):
+def _draw(image, answer, scale, unit, region, category):
     picture = Image.fromarray(image).resize((image.shape[1] * scale, image.shape[0] * scale), Image.Resampling.NEAREST)
     picture = picture.convert('RGBA')
-    instances, font = outlines(answer), ImageFont.load_default(14)
+    instances = [[_points(ring, scale) for ring in rings] for rings in outlines(answer)]
     filled = Image.new('RGBA', picture.size)
     for number, rings in enumerate(instances if answer.polygons else ()):
         mask = Image.new('L', picture.size)
         for place, ring in enumerate(rings):  # the outline, then its holes
-            ImageDraw.Draw(mask).polygon(_points(ring, scale), fill=0 if place else 90)
-        filled.paste(Image.new('RGBA', picture.size, PALETTE[number % len(PALETTE)]), mask=mask)
+            ImageDraw.Draw(mask).polygon(ring, fill=0 if place else 90)
+        filled.paste(Image.new('RGBA', picture.size, colour(number)), mask=mask)
     picture = Image.alpha_composite(picture, filled)
     pen = ImageDraw.Draw(picture)
     for number, rings in enumerate(instances):
-        colour = PALETTE[number % len(PALETTE)]
         for ring in rings:
-            points = _points(ring, scale)
             # A white rim keeps dark colours visible on dark ground.
-            pen.line([*points, points[0]], fill='white', width=4, joint='curve')
-            pen.line([*points, points[0]], fill=colour, width=2, joint='curve')
-        score = '' if answer.scores is None or len(answer.scores) != len(instances) else f' {answer.scores[number]:.2f}'
-        top = min(_points(rings[0], scale), key=lambda point: point[1])
-        _label(pen, top, f'{category}{score}'.strip(), colour, font)
+            pen.line([*ring, ring[0]], fill='white', width=4 * unit, joint='curve')
+            pen.line([*ring, ring[0]], fill=colour(number), width=2 * unit, joint='curve')
     for ring in region or ():
-        _dashed(pen, _points(ring, scale))
+        _dashed(pen, _points(ring, scale), unit)
+    _label(pen, picture.width, instances, answer.scores, unit, category)
     return picture.convert('RGB')
 
 
@@ -72,39 +72,63 @@ def _points(ring, scale):
     return [(float(x) * scale, float(y) * scale) for x, y in ring]
 
 
-def _label(pen, place, text, colour, font):
-    if not text:
-        return
-    left, top, right, bottom = pen.textbbox((place[0], max(place[1] - 18, 0)), text, font=font)
-    pen.rectangle((left - 2, top - 2, right + 2, bottom + 2), fill=colour)
-    pen.text((left, max(place[1] - 18, 0)), text, fill='white', font=font)
+def _label(pen, width, instances, scores, unit, category):
+    """Write class and confidence above each object, the surest first, where no other label stands."""
+    scores = scores if scores is not None and len(scores) == len(instances) else None
+    font, pad, written = ImageFont.load_default(14 * unit), 2 * unit, []
+    for number in range(len(instances)) if scores is None else np.argsort(-np.asarray(scores), kind='stable'):
+        text = category if scores is None else f'{category} {scores[number]:.2f}'.strip()
+        if not text:
+            return
+        x, y = min(instances[number][0], key=lambda point: point[1])
+        _, _, right, bottom = (side + 2 * pad for side in pen.textbbox((0, 0), text, font, anchor='lt'))
+        x, y = max(0, min(x, width - right)), max(0, y - bottom)
+        box = x, y, x + right, y + bottom
+        if any(box[0] < other[2] and other[0] < box[2] and box[1] < other[3] and other[1] < box[3]
+               for other in written):
+            continue
+        written.append(box)
+        red, green, blue = ImageColor.getrgb(colour(number))
+        pen.rectangle(box, fill=colour(number))
+        pen.text((x + pad, y + pad), text, font=font, anchor='lt',
+                 fill='black' if 0.3 * red + 0.6 * green + 0.1 * blue > 140 else 'white')
 
 
-def _dashed(pen, points, dash=8):
+def _dashed(pen, points, unit):
     for start, end in zip(points, [*points[1:], points[0]]):
         start, end = np.array(start), np.array(end)
-        steps = max(1, int(np.hypot(*(end - start)) // dash))
+        steps = max(1, int(np.hypot(*(end - start)) // (8 * unit)))
         marks = start + (end - start) * np.linspace(0, 1, steps + 1)[:, None]
         for number, (first, second) in enumerate(zip(marks, marks[1:])):
-            pen.line([tuple(first), tuple(second)], fill='black' if number % 2 else 'white', width=3)
+            pen.line([tuple(first), tuple(second)], fill='black' if number % 2 else 'white', width=3 * unit)
 
 
-def _lines(prompt, answer, width):
-    letters = max(20, width // 8)
-    text = answer.text if len(answer.text) <= 6 * letters else f'{answer.text[:6 * letters]} ...'
+def _with_text(panels, prompt, answer, unit):
+    gap, margin, line, font = 8, 6 * unit, 20 * unit, ImageFont.load_default(15 * unit)
+    width = max(sum(panel.width for panel in panels) + gap * (len(panels) - 1), SIDE // 2)
+    shapes = len(outlines(answer))
+    text = f'{shapes} object{"s" * (shapes > 1)}' if shapes else answer.text
     if answer.failures:
         text = f'{text} ({answer.failures} unreadable)'
-    return [*((line, '#555555') for line in textwrap.wrap(' '.join(prompt.split()), letters)),
-            *((line, 'black') for line in textwrap.wrap(text, letters))]
-
-
-def _with_text(panels, lines):
-    gap = 8
-    width = sum(panel.width for panel in panels) + gap * (len(panels) - 1)
-    sheet = Image.new('RGB', (width, panels[0].height + LINE * len(lines) + 8), 'white')
+    asked, said = (_wrap(part, font, width - 2 * margin) for part in (prompt, text))
+    if len(said) > LINES:
+        said = [*said[:LINES], '...']
+    lines = [*((row, '#555555') for row in asked), *((row, 'black') for row in said)]
+    sheet = Image.new('RGB', (width, panels[0].height + line * len(lines) + 8 * unit), 'white')
     for number, panel in enumerate(panels):
         sheet.paste(panel, (number * (panel.width + gap), 0))
-    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(15)
-    for number, (line, colour) in enumerate(lines):
-        pen.text((6, panels[0].height + 4 + LINE * number), line, fill=colour, font=font)
+    pen = ImageDraw.Draw(sheet)
+    for number, (row, ink) in enumerate(lines):
+        pen.text((margin, panels[0].height + 4 * unit + line * number), row, fill=ink, font=font)
     return sheet
+
+
+def _wrap(text, font, width):
+    """Lines no wider than so many pixels, broken at blanks and after coordinates."""
+    lines = []
+    for part in re.split(r'(?<=[ >])', ' '.join(text.split())):
+        if lines and font.getlength((lines[-1] + part).rstrip()) <= width:
+            lines[-1] += part
+        elif part:
+            lines.append(part)
+    return lines

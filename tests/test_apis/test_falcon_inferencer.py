@@ -1,6 +1,7 @@
 """Asking a Falcon about images, from Python and from the command line."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -49,6 +50,14 @@ def test_every_task_gives_text_json_and_a_picture(ask, folder, tmp_path, task):
 def test_a_pair_of_dates(ask, folder, tmp_path):
     sample, = ask((folder / 'a.png', folder / 'b.png'), 'PIX_CHG', out_dir=tmp_path)
     assert sample.image_size == (60, 40) and (tmp_path / 'b_PIX_CHG.png').is_file()
+
+
+def test_images_of_one_name_each_keep_their_answer(ask, folder, tmp_path):
+    (tmp_path / 'later').mkdir()
+    twin = shutil.copy(folder / 'b.png', tmp_path / 'later/a.png')
+    ask([folder / 'a.png', twin], 'IMG_CLS', out_dir=tmp_path / 'out')
+    written = {path.name: json.loads(path.read_text())['image'] for path in (tmp_path / 'out').glob('*.json')}
+    assert written == {'a_IMG_CLS.json': str(folder / 'a.png'), 'a_2_IMG_CLS.json': str(twin)}
 
 
 def test_several_images_are_answered_in_their_order(ask, folder):

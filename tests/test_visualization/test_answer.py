@@ -38,6 +38,38 @@ def test_a_pair_is_drawn_side_by_side_with_text_below(tmp_path):
     assert (picture[520:] < 50).any()  # letters
 
 
+def test_text_ends_within_the_picture(tmp_path):
+    prompt = f'Classify the region of <poly>{"<1000>" * 60}</poly>. ' + 'Use one or a few words. ' * 9
+    picture = drawn(Answer(text='A ship lies ' * 90), tmp_path, prompt=prompt)
+    assert (picture[520:, -5:] == 255).all() and (picture[520:] < 50).any()
+
+
+def test_shapes_are_counted_below_and_not_spelt_out(tmp_path):
+    answer = Answer(bboxes=np.tile([[4., 4., 9., 9.]], (40, 1)), text='<box><1><2><3><4></box>' * 40)
+    assert len(drawn(answer, tmp_path)) == len(drawn(Answer(text='40 objects'), tmp_path))
+
+
+def test_of_labels_that_cover_one_another_the_surest_is_written(tmp_path):
+    first, second = (0, 114, 178), (230, 159, 0)  # of the palette
+    boxes = np.tile([[40., 16., 63., 48.]], (2, 1))
+    for scores, seen, hidden in (((0.3, 0.9), second, first), ((0.9, 0.3), first, second)):
+        picture = drawn(Answer(bboxes=boxes, scores=np.array(scores)), tmp_path, category='ship')[:16 * 8 - 4, :512]
+        assert (picture == seen).all(2).any() and not (picture == hidden).all(2).any()
+
+
+def test_a_label_at_the_edge_stays_in_the_picture(tmp_path):
+    picture = drawn(Answer(bboxes=np.array([[60., 0., 64., 9.]])), tmp_path, category='a ship')
+    letters = (picture[:20, :512] == 255).all(2).any(0).nonzero()[0]
+    assert letters.min() < 480  # moved to the left of its object
+
+
+def test_lines_are_thicker_in_large_images(tmp_path):
+    answer = Answer(bboxes=np.array([[100., 100., 400., 400.]]))
+    small, large = (drawn(answer, tmp_path, [np.full((side, side, 3), 120, np.uint8)]) for side in (512, 4096))
+    width = [(picture[250, 60:140] != 120).any(1).sum() for picture in (small, large)]
+    assert width[1] >= 3 * width[0] > 0
+
+
 def test_the_region_that_is_asked_about_is_marked(tmp_path):
     region = [np.array([[8., 8.], [56., 8.], [56., 56.], [8., 56.]])]
     picture = drawn(Answer(text='ship'), tmp_path, region=region)
