@@ -3,7 +3,7 @@ _base_ = '../default_runtime.py'
 
 batch_size = 64
 max_epochs = 10
-learning_rate = 2e-3
+learning_rate = 1e-3
 weight_decay = 0.05
 checkpoint_interval = 1  # epochs that an interrupted run repeats at the most
 
