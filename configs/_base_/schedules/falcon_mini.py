@@ -3,12 +3,13 @@ _base_ = '../default_runtime.py'
 
 batch_size = 64
 max_epochs = 10
-learning_rate = 2e-3
+learning_rate = 1e-3
 weight_decay = 0.05
 checkpoint_interval = 1  # epochs that an interrupted run repeats at the most
 
-# Up to eight records of an image stay together, and each image is encoded once in a batch.
-train_dataloader = dict(sampler=dict(_delete_=True, type='ImageGroupSampler', group=8))
+# Up to eight records of an image stay together, and each image is encoded once in a batch; answers of a batch are of
+# similar length.
+train_dataloader = dict(sampler=dict(_delete_=True, type='ImageGroupSampler', batch_size='${batch_size}', group=8))
 train_cfg = dict(by_epoch=True, max_epochs='${max_epochs}', val_interval='${max_epochs}')
 optim_wrapper = dict(
     type='OptimWrapper', clip_grad=dict(max_norm=1.),

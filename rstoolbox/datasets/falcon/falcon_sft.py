@@ -74,6 +74,15 @@ class FalconSFT(Dataset):
             names = pa.array(['\n'.join(record.images) for record in self.records])
         return names.dictionary_encode().indices.to_numpy()[self.places]
 
+    @property
+    def answer_lengths(self):
+        """np.ndarray: Length in bytes of each item's answer, which its number of tokens goes with."""
+        if isinstance(self.records, RecordStore):
+            answers = self.records.column('answer')
+        else:
+            answers = pa.array([record.answer for record in self.records])
+        return pc.binary_length(answers).to_numpy()[self.places]
+
     def __getitem__(self, index):
         number = int(self.places[index])
         record = self.records[number]

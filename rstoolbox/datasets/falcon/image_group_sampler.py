@@ -1,4 +1,4 @@
-"""Records of one image side by side, so that a batch encodes each image once."""
+"""Records of one image side by side and answers of similar length, so that a batch computes little twice or in vain."""
 
 import math
 
@@ -8,46 +8,69 @@ from torch.utils.data import Sampler
 
 from rstoolbox.registry import DATA_SAMPLERS
 
+WINDOW = 16  # steps whose groups are sorted together; more pad less and mix worse
+
 
 @DATA_SAMPLERS.register_module()
 class ImageGroupSampler(Sampler):
     """Draws all records once an epoch in random order, up to ``group`` records of one image together.
 
     Instruction data ask many things about one image (Falcon_SFT 14 on average); a batch that holds several records of
-    an image encodes it once (:class:`FalconPreprocessor`).
+    an image encodes it once (:class:`FalconPreprocessor`). A group takes answers of similar length, and so does a batch
+    among the groups of a random window: few tokens are padding. Batches come in random order, those of all processes at
+    one step from the same place.
 
     Args:
-        dataset (FalconSFT): With ``image_keys``.
+        dataset (FalconSFT): With ``image_keys`` and ``answer_lengths``.
+        batch_size (int): That of the data loader.
         group (int): Most records of one image that stay together; fewer images are encoded for a batch then, and
             fewer are mixed in it.
         shuffle (bool): Required to be true; a sampler in order needs no groups.
         seed (int, optional): The same on all processes; drawn where it is not given.
 
     Raises:
-        ValueError: If ``group`` is below 1 or ``shuffle`` is false.
+        ValueError: If ``batch_size`` or ``group`` is below 1 or ``shuffle`` is false.
     """
 
-    def __init__(self, dataset, group=8, shuffle=True, seed=None):
-        if group < 1 or not shuffle:
-            raise ValueError(f'ImageGroupSampler shuffles groups of at least one record, got group={group}, '
-                             f'shuffle={shuffle}. For records in order use DefaultSampler.')
+    def __init__(self, dataset, batch_size, group=8, shuffle=True, seed=None):
+        if batch_size < 1 or group < 1 or not shuffle:
+            raise ValueError('ImageGroupSampler shuffles batches and groups of at least one record, got '
+                             f'batch_size={batch_size}, group={group}, shuffle={shuffle}. For records in order use '
+                             'DefaultSampler.')
         self.rank, self.world_size = get_dist_info()
-        self.group, self.seed, self.epoch = group, sync_random_seed() if seed is None else seed, 0
+        self.batch_size, self.group = batch_size, group
+        self.seed, self.epoch = sync_random_seed() if seed is None else seed, 0
+        self._lengths = dataset.answer_lengths
         _, self._images = np.unique(dataset.image_keys, return_inverse=True)
 
     def __iter__(self):
         rng = np.random.default_rng((self.seed, self.epoch))
+        order, share = self._in_groups(rng), len(self)
+        step = self.batch_size * self.world_size
+        order = np.resize(order, share * self.world_size)  # as many for each process
+        whole = len(order) // step * step
+        batches = order[:whole].reshape(-1, self.world_size, self.batch_size)
+        rng.shuffle(batches)
+        # The incomplete step is the last, else it would shift the borders of all batches behind it.
+        rest = order[whole:].reshape(self.world_size, -1)
+        return iter([*batches[:, self.rank].ravel().tolist(), *rest[self.rank].tolist()])
+
+    def _in_groups(self, rng):
+        """All records, those of a group side by side, groups of a window by their longest answer."""
         order = rng.permutation(len(self._images))
-        order = order[np.argsort(self._images[order], kind='stable')]  # by image, in random order within
+        # By image, within it by length, at random where these are equal.
+        order = order[np.lexsort((self._lengths[order], self._images[order]))]
         images = self._images[order]
         starts = np.flatnonzero(np.r_[True, images[1:] != images[:-1]])
         within = np.arange(len(order)) - np.repeat(starts, np.diff(np.r_[starts, len(order)]))
-        pieces = np.split(order, np.flatnonzero(within % self.group == 0)[1:])
-        order = np.concatenate([pieces[number] for number in rng.permutation(len(pieces))])
-        # As many for each process, in one piece, so that groups stay whole.
-        share = len(self)
-        order = np.resize(order, share * self.world_size)
-        return iter(order[self.rank * share:(self.rank + 1) * share].tolist())
+        groups = np.split(order, np.flatnonzero(within % self.group == 0)[1:])
+        longest = self._lengths[[group[-1] for group in groups]]
+        places = rng.permutation(len(groups))
+        window = max(WINDOW * self.batch_size * self.world_size // self.group, 1)
+        numbers = np.lexsort((places, longest, places // window))
+        # Begun anywhere, else the incomplete last step would always hold the longest answers.
+        numbers = np.roll(numbers, rng.integers(len(groups)))
+        return np.concatenate([groups[number] for number in numbers])
 
     def __len__(self):
         return math.ceil(len(self._images) / self.world_size)

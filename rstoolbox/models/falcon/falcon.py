@@ -16,8 +16,9 @@ from ..finite import check_finite, sample_id
 from .folder import load_folder, save_folder
 from .generation import generate, read_answer
 from .lora import add_lora, merge_lora
-from .network import build_network, decode, encode, image_tokens, network_config, token_log_likelihood
+from .network import build_network, decode, encode, image_cells, image_tokens, network_config, token_log_likelihood
 from .preprocessor import FalconPreprocessor
+from .smooth_start import start_smoothly
 from .tokenizer import load_tokenizer
 
 
@@ -73,6 +74,8 @@ class Falcon(BaseModel):
             network = build_network(network_config(
                 geometry, len(tokenizer), tokenizer.image_token_id, max_positions, tied))
         config, size = network.config, _size(image_size or 768)
+        if geometry is not None:
+            start_smoothly(network, tokenizer, image_cells(config, size))
         if tokenizer is not None and len(tokenizer) > config.text_config.vocab_size:
             raise ValueError(f'the tokenizer has {len(tokenizer)} tokens, the network {config.text_config.vocab_size}; '
                              'give the one that the network was trained with')

@@ -17,15 +17,17 @@ transformers = optional('transformers')
 
 BOS, PAD, EOS = 0, 1, 2
 # Widths, heads and channel groups of the image encoder by stage; width, heads, feed-forward width and layers of the
-# text encoder and of the decoder, each.
+# text encoder and of the decoder, each; the deviation of random weights, with which a narrow network would hardly see.
 GEOMETRIES = dict(
     tiny=dict(vision=dict(embed_dim=(32, 64, 96, 128), num_heads=(2, 4, 6, 8), num_groups=(2, 4, 6, 8),
                           depths=(1, 1, 1, 1), patch_stride=(4, 2, 2, 1), window_size=4, drop_path_rate=0.0),
-              text=dict(d_model=128, heads=4, ffn_dim=512, layers=2, dropout=0.0), max_positions=1024),
+              text=dict(d_model=128, heads=4, ffn_dim=512, layers=2, dropout=0.0), max_positions=1024, deviation=0.06),
     base=dict(vision=dict(embed_dim=(128, 256, 512, 1024), num_heads=(4, 8, 16, 32), num_groups=(4, 8, 16, 32)),
-              text=dict(d_model=768, heads=12, ffn_dim=3072, layers=6, dropout=0.1), max_positions=1024),
+              text=dict(d_model=768, heads=12, ffn_dim=3072, layers=6, dropout=0.1), max_positions=1024,
+              deviation=0.02),
     large=dict(vision=dict(embed_dim=(256, 512, 1024, 2048), num_heads=(8, 16, 32, 64), num_groups=(8, 16, 32, 64)),
-               text=dict(d_model=1024, heads=16, ffn_dim=4096, layers=12, dropout=0.1), max_positions=4096))
+               text=dict(d_model=1024, heads=16, ffn_dim=4096, layers=12, dropout=0.1), max_positions=4096,
+               deviation=0.02))
 
 
 def network_config(geometry, vocab_size, image_token_id=None, max_positions=None, tied=True):
@@ -50,14 +52,15 @@ def network_config(geometry, vocab_size, image_token_id=None, max_positions=None
         raise ValueError(f"there is no geometry '{geometry}'{nearest(geometry, GEOMETRIES)}; known are "
                          f'{", ".join(GEOMETRIES)}')
     chosen = GEOMETRIES[geometry]
-    text = chosen['text']
+    text, deviation = chosen['text'], chosen['deviation']
     text_config = dict(
-        vocab_size=vocab_size, d_model=text['d_model'],
+        vocab_size=vocab_size, d_model=text['d_model'], init_std=deviation, initializer_range=deviation,
         max_position_embeddings=chosen['max_positions'] if max_positions is None else max_positions,
         dropout=text['dropout'], attention_dropout=text['dropout'], activation_dropout=text['dropout'],
         **{f'{side}_{name}': value for side in ('encoder', 'decoder') for name, value in (
             ('layers', text['layers']), ('attention_heads', text['heads']), ('ffn_dim', text['ffn_dim']))})
-    return native_config(dict(chosen['vision'], projection_dim=text['d_model']), text_config, image_token_id, tied)
+    return native_config(dict(chosen['vision'], projection_dim=text['d_model'], initializer_range=deviation),
+                         text_config, image_token_id, tied)
 
 
 def native_config(vision, text, image_token_id=None, tied=True):
@@ -108,8 +111,8 @@ def alias_keys(tied):
     return names + ['lm_head.weight'] if tied else names
 
 
-def image_tokens(config, image_size):
-    """Number of tokens that an image becomes: one for its mean and one for each cell of the last stage's map.
+def image_cells(config, image_size):
+    """Columns and rows of the image encoder's last map.
 
     Args:
         config (transformers.Florence2Config): Of the network.
@@ -118,7 +121,7 @@ def image_tokens(config, image_size):
     Raises:
         ValueError: If the map would be larger than the table of its positions.
     """
-    vision, cells = config.vision_config, 1
+    vision, cells = config.vision_config, []
     for side in image_size:
         length = side
         for kernel, stride, padding in zip(vision.patch_size, vision.patch_stride, vision.patch_padding):
@@ -126,8 +129,14 @@ def image_tokens(config, image_size):
         if not 1 <= length <= vision.max_position_embeddings:
             raise ValueError(f'an image of {image_size[0]} x {image_size[1]} pixels becomes {length} cells along one '
                              f'side; the network has positions for 1 to {vision.max_position_embeddings}')
-        cells *= length
-    return cells + 1
+        cells.append(length)
+    return tuple(cells)
+
+
+def image_tokens(config, image_size):
+    """Number of tokens that an image becomes: one for its mean and one for each cell (:func:`image_cells`)."""
+    columns, rows = image_cells(config, image_size)
+    return columns * rows + 1
 
 
 def load_weights(network, state, source):

@@ -85,7 +85,7 @@ def train_tokenizer(texts, vocab_size=1000, coordinates='text'):
         vocab_size=vocab_size, special_tokens=list(STRUCTURE), show_progress=False,
         initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet())
     if added:  # those are no part of what merges are to be learnt from
-        texts = (re.sub('|'.join(map(re.escape, added)), ' ', text) for text in texts)
+        texts = (piece for text in texts for piece in re.split('|'.join(map(re.escape, added)), text))
     model.train_from_iterator(texts, trainer)
     model.add_tokens([tokenizers.AddedToken(token, normalized=False) for token in added])
     return _finish(model)

@@ -82,3 +82,23 @@ def test_coordinates_that_are_special_tokens_pass(build):
     model.tokenizer.add_tokens(['<poly>', '</poly>'], special_tokens=True)
     inputs = prepare(model, torch.zeros(8, 8, 3, dtype=torch.uint8), 'Classify <poly><1><2><3><4><5><6></poly>.')
     assert model.tokenizer.convert_tokens_to_ids('<poly>') in inputs['input_ids']
+
+
+def test_an_image_that_comes_again_is_encoded_once_and_changes_neither_loss_nor_gradients(build, batch):
+    found = []
+    for paths in (('a', 'a', 'b', 'a'), (None,) * 4):
+        model, data = build().train(), batch((0, 1, 2, 0))
+        # Of one name but other pixels: the third record of 'a' is no repetition.
+        data['inputs'] = [data['inputs'][row] for row in (0, 0, 2, 1)]
+        for sample, path in zip(data['data_samples'], paths):
+            sample.set_metainfo(dict(img_path=path))
+        inputs = model.data_preprocessor(data, True)['inputs']
+        loss = model.double().loss({key: value.double() if key == 'pixel_values' else value
+                                    for key, value in inputs.items()}, data['data_samples'])['loss']
+        loss.backward()
+        gradients = torch.cat([weight.grad.flatten() for weight in model.parameters() if weight.grad is not None])
+        found.append((inputs['image_rows'].tolist(), len(inputs['pixel_values']), loss.detach(), gradients))
+    (rows, images, loss, gradients), (own_rows, own_images, own_loss, own_gradients) = found
+    assert (rows, images) == ([0, 0, 1, 2], 3) and (own_rows, own_images) == ([0, 1, 2, 3], 4)
+    torch.testing.assert_close(loss, own_loss)
+    torch.testing.assert_close(gradients, own_gradients)
