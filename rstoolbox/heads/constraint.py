@@ -51,7 +51,7 @@ class AnswerConstraint:
             if max_length < shortest:
                 raise ValueError(f'The shortest answer of {head.tag} takes {shortest} tokens with those around it, but '
                                  f'max_length is {max_length}.')
-        return AnswerProcessor(automata, self._masks, self._vocabulary.end, max_length, answer_start)
+        return AnswerProcessor(automata, self._masks, max_length, answer_start)
 
     def _automaton(self, head, classes):
         expression = head.pattern(classes)
@@ -63,10 +63,9 @@ class AnswerConstraint:
 class AnswerProcessor(LogitsProcessor):
     """Forbids every token after which no answer of the task is possible; see :class:`AnswerConstraint`."""
 
-    def __init__(self, automata, masks, end, max_length, answer_start):
+    def __init__(self, automata, masks, max_length, answer_start):
         self._automata = automata
         self._masks = masks
-        self._end = end
         self._max_length = max_length
         self._answer_start = answer_start
         self._states = {}
@@ -82,13 +81,16 @@ class AnswerProcessor(LogitsProcessor):
         if rest or not beams:
             raise ValueError(f'The constraint was made for {len(self._automata)} samples, but the batch has '
                              f'{len(input_ids)} rows; give one head for every sample.')
-        rows = input_ids.cpu().numpy()
-        # A row continues some row of the step before, but beams change places: each is found by its tokens.
-        keys = [(number // beams, row.tobytes()) for number, row in enumerate(rows)]
-        states = [self._state(sample, row) for (sample, _), row in zip(keys, rows)]
-        self._states = dict(zip(keys, states))
-        masks = [self._mask(self._automata[sample], state, room, scores) for (sample, _), state in zip(keys, states)]
-        scores = scores.masked_fill(~torch.stack(masks), -torch.inf)
+        states, forbidden = {}, []
+        for number, row in enumerate(input_ids.cpu().numpy()):
+            sample, tokens = number // beams, row.tobytes()
+            # A row continues some row of the step before, but beams change places: each is found by its tokens.
+            before = self._states.get((sample, tokens[:-row.itemsize]))
+            state = self._state(self._automata[sample], before, row)
+            states[sample, tokens] = state
+            forbidden.append(self._forbidden(self._automata[sample], state, room, scores))
+        self._states = states
+        scores = scores.masked_fill(torch.stack(forbidden), -torch.inf)
         if length == self._answer_start and not torch.isfinite(scores).any(-1).all():
             raise ValueError('No first token of an answer is left, something else forbids them: a token that is forced '
                              f'here (answer_start is {self._answer_start}), or tokens that are suppressed.')
@@ -101,30 +103,29 @@ class AnswerProcessor(LogitsProcessor):
                              'one of them. Pass forced_bos_token_id to generate, or answer_start=1 to the constraint '
                              'if the answer follows the decoder start token at once.')
 
-    def _state(self, sample, row):
+    def _state(self, automaton, before, row):
         """The state after a row; END also after a token that was forbidden, as of beams that are out of the race."""
-        automaton, before = self._automata[sample], (sample, row[:-1].tobytes())
-        state, tokens = 0, row[self._answer_start:]
-        if before in self._states and len(row) > self._answer_start:
-            state, tokens = self._states[before], row[-1:]
+        state, tokens = (0, row[self._answer_start:]) if before is None else (before, row[-1:])
         for token in tokens.tolist():
-            state = automaton.steps[state].get(token, automaton.END) if state != automaton.END else state
+            state = automaton.steps[state].get(token, automaton.END)
         return state
 
-    def _mask(self, automaton, state, room, scores):
-        key = (automaton, state, scores.shape[-1], scores.device)
-        if state == automaton.END:
-            tokens = [self._end]
-        else:
+    def _forbidden(self, automaton, state, room, scores):
+        """(V,) bool, True at tokens after which no answer ends in time."""
+        key = automaton, state, scores.shape[-1], scores.device
+        if key not in self._masks:
             tokens, lengths = automaton.choices(state)
-            if lengths.max() >= room:
-                # Near the end of the sequence the mask differs at every step and is not kept.
-                key, tokens = None, tokens[lengths < room]
-        if key in self._masks:
-            return self._masks[key]
-        mask = torch.zeros(scores.shape[-1], dtype=torch.bool)
-        mask[torch.as_tensor(tokens)] = True
-        mask = mask.to(scores.device)
-        if key is not None:
-            self._masks[key] = mask
+            self._masks[key] = all_but(tokens, scores), lengths.max()
+        mask, longest = self._masks[key]
+        if longest >= room:
+            # Near the end of the sequence the mask differs at every step and is not kept.
+            tokens, lengths = automaton.choices(state)
+            mask = all_but(tokens[lengths < room], scores)
         return mask
+
+
+def all_but(tokens, scores):
+    """(V,) bool on the device of scores (.., V), False at some tokens."""
+    mask = torch.ones(scores.shape[-1], dtype=torch.bool)
+    mask[torch.as_tensor(tokens)] = False
+    return mask.to(scores.device)

@@ -58,6 +58,7 @@ class TokenAutomaton:
         for state, steps in self.steps.items():
             if automaton.accepts(state):
                 steps[vocabulary.end] = self.END
+        self.steps[self.END] = {vocabulary.end: self.END}
         self.lengths = self._shortest_ends()
         if 0 not in self.lengths:
             raise ValueError('The tokenizer has no tokens that spell an answer of this form without blanks in between: '

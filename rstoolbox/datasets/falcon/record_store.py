@@ -8,7 +8,9 @@ from rstoolbox.structures import open_whole
 
 from .records import SCHEMA, Record, batched
 
-ROWS = 1 << 16  # in each record batch but the last, so that a record's batch follows from its number
+# In each record batch but the last, so that a record's batch follows from its number. The columns of so few records lie
+# within a few pages of the file: reading one maps these and no more.
+ROWS = 128
 
 
 class RecordStore:
@@ -30,17 +32,17 @@ class RecordStore:
             raise FileNotFoundError(f"There is no record store '{self.path}'; make one with "
                                     'tools/dataset_converters/make_record_store.py.')
         try:
-            file = pa.ipc.open_file(pa.memory_map(str(self.path)))
-            # They refer to the mapped file; nothing of it is read here.
-            self._batches = [file.get_batch(number) for number in range(file.num_record_batches)]
+            self._file = pa.ipc.open_file(pa.memory_map(str(self.path)))
         except pa.ArrowInvalid as error:
-            raise ValueError(f"'{self.path}' is no whole record store ({error}); make it anew with "
-                             'tools/dataset_converters/make_record_store.py.') from None
-        if file.schema != SCHEMA:
-            raise ValueError(f"'{self.path}' has the columns {', '.join(file.schema.names)}, expected "
+            raise self._broken(error) from None
+        if self._file.schema != SCHEMA:
+            raise ValueError(f"'{self.path}' has the columns {', '.join(self._file.schema.names)}, expected "
                              f"{', '.join(SCHEMA.names)}; make it anew with "
                              'tools/dataset_converters/make_record_store.py.')
-        self._length = sum(batch.num_rows for batch in self._batches)
+        self._count = self._file.num_record_batches
+        # A store made with another number of rows tells its own.
+        self._rows = self._batch(0).num_rows if self._count else 1
+        self._length = (self._count - 1) * self._rows + self._batch(self._count - 1).num_rows if self._count else 0
 
     @classmethod
     def create(cls, records, path):
@@ -64,17 +66,28 @@ class RecordStore:
     def __getitem__(self, number):
         if not -self._length <= number < self._length:
             raise IndexError(f'{self.path} has no record {number}, only {self._length}.')
-        batch, row = divmod(number % self._length, ROWS)
-        return Record(**self._batches[batch].slice(row, 1).to_pylist()[0])
+        batch, row = divmod(number % self._length, self._rows)
+        return Record(**self._batch(batch).slice(row, 1).to_pylist()[0])
 
     def __iter__(self):
-        for batch in self._batches:
-            for start in range(0, batch.num_rows, 1024):
-                yield from (Record(**row) for row in batch.slice(start, 1024).to_pylist())
+        for number in range(self._count):
+            yield from (Record(**row) for row in self._batch(number).to_pylist())
 
     def column(self, name):
         """pyarrow.ChunkedArray: One attribute of all records, mapped as well, e.g. ``task``."""
-        return pa.chunked_array([batch.column(name) for batch in self._batches], SCHEMA.field(name).type)
+        columns = [self._batch(number).column(name) for number in range(self._count)]
+        return pa.chunked_array(columns, SCHEMA.field(name).type)
+
+    def _batch(self, number):
+        # It refers to the mapped file; nothing but its head is read here.
+        try:
+            return self._file.get_batch(number)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise self._broken(error) from None
+
+    def _broken(self, error):
+        return ValueError(f"'{self.path}' is no whole record store ({error}); make it anew with "
+                          'tools/dataset_converters/make_record_store.py.')
 
     def __getstate__(self):
         return dict(path=self.path)

@@ -116,6 +116,10 @@ def test_a_store_gives_every_record_also_in_another_process(tmp_path, monkeypatc
     assert set(store.column('task').to_pylist()) == {'IMG_CT'}
     with pytest.raises(IndexError, match='no record 40'):
         store[40]
+    monkeypatch.undo()
+    assert [RecordStore(store.path)[number] for number in (13, 39)] == [made[13], made[39]]
+    empty = RecordStore.create([], tmp_path / 'empty.arrow')
+    assert len(empty) == 0 and list(empty) == [] and empty.column('task').to_pylist() == []
 
 
 def test_what_is_no_store_is_refused(tmp_path):
@@ -125,6 +129,11 @@ def test_what_is_no_store_is_refused(tmp_path):
     (tmp_path / 'cut.arrow').write_bytes(store.path.read_bytes()[:-20])
     with pytest.raises(ValueError, match='no whole record store'):
         RecordStore(tmp_path / 'cut.arrow')
+    content = store.path.read_bytes()
+    head = content.rindex(b'\xff\xff\xff\xff', 0, content.index(b'a' * 10))
+    (tmp_path / 'damaged.arrow').write_bytes(content[:head + 8] + bytes(64) + content[head + 72:])
+    with pytest.raises(ValueError, match='damaged.arrow.* no whole record store'):
+        RecordStore(tmp_path / 'damaged.arrow')
     with pa.OSFile(str(tmp_path / 'other.arrow'), 'wb') as sink, \
             pa.ipc.new_file(sink, pa.schema([('a', pa.int64())])) as writer:
         writer.write_batch(pa.RecordBatch.from_pylist([dict(a=1)]))
