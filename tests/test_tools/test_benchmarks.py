@@ -81,6 +81,31 @@ def test_student_epoch(benchmark, options):
         (seconds['in_the_loop'] + matching) / (seconds['gallery'] + matching))
 
 
+def test_falcon(benchmark):
+    result = printed(benchmark('falcon.py', '--json', '--scenes', 8, '--prompts', 2, '--tokens', 6, '--batch-size', 3,
+                               '--steps', 2, '--repeats', 1))
+    assert result.keys() == {'generation', 'training', 'constraint', 'threads', 'geometry', 'image_size', 'scenes',
+                             'prompts', 'beams', 'tokens', 'batch_size', 'steps', 'repeats'}
+    answers, steps, held = (result[name] for name in ('generation', 'training', 'constraint'))
+    # Masked padding changes no answer; one that differs would be a matter of rounding.
+    assert answers['same_answers'] >= 0.5
+    assert answers['ratio'] == pytest.approx(answers['images_per_second'] / answers['published_images_per_second'])
+    assert steps['ratio'] == pytest.approx(steps['samples_per_second'] / steps['published_samples_per_second'])
+    assert steps['longest_ratio'] == pytest.approx(steps['samples_per_second'] / steps['longest_samples_per_second'])
+    assert held['overhead'] == pytest.approx(held['seconds'] / held['free_seconds'] - 1)
+    assert min(answers['ratio'], steps['ratio'], steps['longest_ratio'], held['seconds']) > 0
+
+
+def test_record_store(benchmark, tmp_path):
+    result = printed(benchmark('record_store.py', '--json', '--records', 1000, '--reads', 20, '--folder', tmp_path))
+    assert result.keys() == {'records', 'reads', 'convert_seconds', 'store_gib', 'open_seconds', 'read_microseconds',
+                             'resident_mib', 'private_mib', 'workers_mib'}
+    assert (result['records'], result['reads']) == (1000, 20) and result['store_gib'] > 0
+    # A process maps no more of the store than there is.
+    assert result['resident_mib'] - result['private_mib'] < 1024 * result['store_gib'] + 8
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(('name', 'arguments', 'message'), [
     ('matching.py', ['--students', '0'], "argument --students: '0' is no whole number from 1 on"),
     ('matching.py', ['--classes', '50', *SMALL, '--gallery', '20'], 'error: '),
@@ -89,6 +114,9 @@ def test_student_epoch(benchmark, options):
     ('student_epoch.py', ['--epochs', '2'], '--epochs 2: at least 3 are needed'),
     ('student_epoch.py', ['--cfg-options', 'foo'], "'foo' is not of the form KEY=VALUE"),
     ('student_epoch.py', ['--config', ROOT / 'configs/_base_/default_runtime.py'], "describes no 'model'"),
+    ('falcon.py', ['--scenes', '8', '--prompts', '9'], '--scenes 8 has 8 images and '),
+    ('record_store.py', ['--records', '0'], "argument --records: '0' is no whole number from 1 on"),
+    ('record_store.py', ['--folder', 'nowhere'], "--folder 'nowhere' is no folder that is there"),
 ])
 def test_a_bad_argument_ends_in_one_line(benchmark, name, arguments, message):
     done = benchmark(name, *arguments)
