@@ -193,3 +193,14 @@ def test_the_commands_make_and_verify_records(tmp_path):
     assert done.returncode == 1 and 'REG_DET_HBB' in done.stdout and 'gone.png' in done.stdout
     report = verify_records(out, tmp_path / 'images')
     assert [text.partition(':')[0] for text in report.findings] == ['record 1', 'record 2', 'record 3']
+
+
+def test_images_are_named_from_the_root_on_also_through_links(tmp_path):
+    (tmp_path / 'disk/lake').mkdir(parents=True)
+    (tmp_path / 'DATA').mkdir()
+    Image.new('RGB', (8, 8)).save(tmp_path / 'disk/lake/a.png')
+    (tmp_path / 'DATA/scenes').symlink_to(tmp_path / 'disk')
+    for images, root, name in (('DATA/scenes', 'DATA', 'scenes/lake/a.png'), ('DATA/scenes', 'disk', 'lake/a.png'),
+                               ('disk', 'DATA', str((tmp_path / 'disk/lake/a.png').resolve()))):
+        record, = SceneFolderRecords(tmp_path / images, tmp_path / images, root=tmp_path / root)
+        assert record.images == [name]

@@ -1,5 +1,6 @@
 """What all converters share: which tasks, where images lie, how a record is worded."""
 
+import os
 from pathlib import Path
 
 from rstoolbox.heads import head_for
@@ -53,7 +54,15 @@ class Converter:
         """Word one record; its prompt is the published one."""
         head = head_for(task)
         prompt = head.prompt(image_size=size, **slots)
-        paths = [path.resolve().relative_to(self.root.resolve()).as_posix() if path.resolve().is_relative_to(
-            self.root.resolve()) else str(path.resolve()) for path in images]
+        paths = [_below(path, self.root) for path in images]
         return Record(paths, [], task, prompt, head.encode(annotation, size), list(references),
                       str(slots.get('category', '')))
+
+
+def _below(path, root):
+    """A path from the root on, as written or with links followed; absolute where it leads elsewhere."""
+    for follow in (os.path.abspath, os.path.realpath):
+        own, base = Path(follow(path)), Path(follow(root))
+        if own.is_relative_to(base):
+            return own.relative_to(base).as_posix()
+    return str(own)
