@@ -37,8 +37,8 @@ class FalconSFT(Dataset):
             numbers (dynamic prompt training); otherwise prompts are as recorded.
 
     Each item is ``dict(inputs=Tensor, data_samples=FalconDataSample)``: an image (H, W, 3) uint8, of a pair the canvas
-    with both, and ``prompt``, ``answer``, ``references``, ``task``, ``category``, ``image_size`` (of the crop; of a
-    single image of a pair) and ``sample_id``, the number of the record from 1 on.
+    with both, and ``prompt``, ``answer``, ``gt_answer``, ``references``, ``task``, ``category``, ``image_size`` (of the
+    crop; of a single image of a pair) and ``sample_id``, the number of the record from 1 on.
 
     Raises:
         FileNotFoundError, ValueError: A record or image that is missing or unsound, by number and name; no record left.
@@ -98,6 +98,7 @@ class FalconSFT(Dataset):
                 head = head_for(record.task)
             except KeyError as error:
                 raise ValueError(f'{where}: {error}') from None
+            sample.gt_answer = head.decode(record.answer, size)
             asked = (head.read_prompt(record.prompt) or {}).get('category')
             sample.set_metainfo(dict(category=record.category or asked))
             if self.reword:

@@ -171,9 +171,6 @@ class Falcon(BaseModel):
     def predict(self, inputs, data_samples):
         """Answer a batch; each sample gets a ``pred_answer`` in pixels of its image, with confidence.
 
-        One with a true ``answer`` gets it as ``gt_answer`` too, read by the same head: training, which has no use for
-        it, is spared the reading.
-
         Raises:
             ValueError: If a sample has a task but no ``image_size``.
         """
@@ -188,8 +185,6 @@ class Falcon(BaseModel):
             sample.pred_answer = (
                 Answer(text=generated.text, scores=np.array([generated.confidence()])) if head is None
                 else read_answer(head, generated, sample.image_size))
-            if head is not None and sample.get('answer') is not None:
-                sample.gt_answer = head.decode(sample.answer, sample.image_size)
         return data_samples
 
     @torch.no_grad()

@@ -111,11 +111,7 @@ def test_it_learns_a_batch_by_heart_and_is_then_sure_of_its_boxes(build, batch, 
 
 def test_constrained_answers_can_be_read_without_any_training(build, batch):
     model = build(constrain=True, generation=dict(num_beams=2, max_new_tokens=40))
-    answered = model.test_step(batch())
-    answers, truths = ([getattr(sample, name) for sample in answered] for name in ('pred_answer', 'gt_answer'))
-    # bins 100 200 300 400 of 1000, of an image of 320 x 400 pixels; read as the centres of bins
-    np.testing.assert_allclose(truths[0].bboxes[0], [32.16, 80.2, 96.16, 160.2])
-    assert truths[1].count == 2
+    answers = [sample.pred_answer for sample in model.test_step(batch())]
     assert [answer.failures for answer in answers] == [0, 0, 0]
     assert answers[1].count is not None
     assert all(((0 <= answer.scores) & (answer.scores <= 1)).all() for answer in answers)
