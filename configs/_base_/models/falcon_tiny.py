@@ -1,4 +1,4 @@
-# A Falcon of about three million parameters that learns on a CPU; coordinates are tokens of their own.
+# A Falcon of about two million parameters that learns on a CPU; coordinates are tokens of their own.
 tokenizer = '{{fileDirname}}/falcon_tiny_tokenizer'
 image_size = 96
 model = dict(

@@ -34,7 +34,7 @@ def network_config(geometry, vocab_size, image_token_id=None, max_positions=None
     """The configuration of a network.
 
     Args:
-        geometry (str): 'tiny' (about 2.9 M parameters with 1,500 tokens, total stride 16, for tests and trials), 'base'
+        geometry (str): 'tiny' (about 2.4 M parameters with 1,600 tokens, total stride 16, for tests and trials), 'base'
             (231.4 M with 51,289 tokens) or 'large' (776.5 M); the published two have a total stride of 32.
         vocab_size (int): Number of tokens.
         image_token_id (int, optional): The token that stands for a patch of the image; the last one by default.
