@@ -4,7 +4,8 @@ import math
 
 import torch
 
-COORDINATES = 1001  # <0> to <1000>
+from .tokenizer import COORDINATES
+
 TOKEN_FREQUENCY, CELL_FREQUENCY = 3., 1.  # standard deviations, in cycles from one side of an image to the other
 
 
@@ -28,11 +29,10 @@ def start_smoothly(network, tokenizer, cells):
     for table, count in zip((place.column_embeddings, place.row_embeddings), cells):
         table.weight.copy_(_fourier(*table.weight.shape, CELL_FREQUENCY, count))
     added = tokenizer.get_added_vocab()
-    ids = [added[name] for name in map('<{}>'.format, range(COORDINATES)) if name in added]
-    if len(ids) == COORDINATES:
-        embedding = network.get_input_embeddings().weight
-        deviation = network.config.text_config.init_std
-        embedding[ids] = deviation * _fourier(COORDINATES, embedding.shape[1], TOKEN_FREQUENCY, COORDINATES - 1)
+    if added.keys() >= set(COORDINATES):
+        embedding, count = network.get_input_embeddings().weight, len(COORDINATES)
+        embedding[[added[name] for name in COORDINATES]] = network.config.text_config.init_std * _fourier(
+            count, embedding.shape[1], TOKEN_FREQUENCY, count - 1)
 
 
 def _fourier(count, width, frequency, span):

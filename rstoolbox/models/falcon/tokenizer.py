@@ -14,6 +14,7 @@ IMAGE = '<image>'
 EXTRA = {'image_token': IMAGE}  # as transformers' Florence2Processor asks for it
 # What the grammar of coordinates is written with; the published vocabulary has the last three.
 MARKS = ('<box>', '</box>', '<quad>', '</quad>', '<poly>', '</poly>', '<sep>')
+COORDINATES = tuple(f'<{number}>' for number in range(1001))
 # What Florence-2's processor adds to BART's vocabulary while it runs, in its order and spelling.
 FLORENCE = (
     '<od>', '</od>', '<ocr>', '</ocr>', *(f'<loc_{number}>' for number in range(1000)), '<cap>', '</cap>', '<ncap>',
@@ -77,7 +78,7 @@ def train_tokenizer(texts, vocab_size=1000, coordinates='text'):
     """
     if coordinates not in ('text', 'tokens'):
         raise ValueError(f"coordinates are written as 'text' or 'tokens', not {coordinates!r}")
-    added = [*MARKS, *(f'<{number}>' for number in range(1001))] if coordinates == 'tokens' else []
+    added = [*MARKS, *COORDINATES] if coordinates == 'tokens' else []
     model = tokenizers.Tokenizer(tokenizers.models.BPE())
     model.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
     model.decoder = tokenizers.decoders.ByteLevel()
