@@ -3,6 +3,7 @@
 import io
 from functools import lru_cache
 from importlib import import_module
+from itertools import chain
 
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
@@ -81,18 +82,20 @@ class FalconMetric(BaseMetric):
             if KINDS[sample['task']] == 'captions':
                 truths += [Answer(text=text) for text in sample.get('references') or ()]
             known = {key: sample[key] for key in OPTIONAL_KEYS if sample.get(key) is not None}
-            self.results += [ScoredRecord(sample['task'], sample['pred_answer'], truth, **known) for truth in truths]
+            # One entry for each sample: mmengine cuts the entries of all processes to the number of samples.
+            self.results.append([ScoredRecord(sample['task'], sample['pred_answer'], truth, **known)
+                                 for truth in truths])
 
     def compute_metrics(self, results):
         """Score the records of all processes.
 
         Args:
-            results (list[ScoredRecord]): What :meth:`process` kept.
+            results (list[list[ScoredRecord]]): What :meth:`process` kept of each sample.
 
         Returns:
             dict[str, float]: Scalars by ``TASK/name``.
         """
-        scalars, self.report = score_records(results, self.variant)
+        scalars, self.report = score_records(chain.from_iterable(results), self.variant)
         if self.log_table:
             MMLogger.get_current_instance().info('\n' + format_scores(self.report, self.variant))
         return scalars

@@ -49,6 +49,18 @@ def test_batches_give_what_all_at_once_does():
     assert all(isinstance(value, float) for value in scalars.values())
 
 
+def test_captions_of_several_references_push_no_sample_out():
+    caption = dict(task='IMG_CAP', pred_answer=Answer(text='a ship'), gt_answer=Answer(text='one ship'),
+                   image_id='a.png', references=['a ship', 'a boat', 'a vessel'])
+    samples = [caption, *_samples()]
+    evaluator = Evaluator([METRICS.build(dict(type='FalconMetric', log_table=False))])
+    evaluator.process([BaseDataElement(**sample) for sample in samples])
+    scalars = evaluator.evaluate(len(samples))
+    expected, _ = _direct(_samples())
+    assert {name: scalars[name] for name in expected} == pytest.approx(expected)
+    assert scalars['IMG_CAP/BLEU-2'] == pytest.approx(100, abs=1e-3)
+
+
 RANK = """
 import pickle, sys
 import torch.distributed as dist
