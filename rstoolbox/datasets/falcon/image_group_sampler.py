@@ -8,8 +8,6 @@ from torch.utils.data import Sampler
 
 from rstoolbox.registry import DATA_SAMPLERS
 
-WINDOW = 16  # steps whose groups are sorted together; more pad less and mix worse
-
 
 @DATA_SAMPLERS.register_module()
 class ImageGroupSampler(Sampler):
@@ -25,22 +23,24 @@ class ImageGroupSampler(Sampler):
         batch_size (int): That of the data loader.
         group (int): Most records of one image that stay together; fewer images are encoded for a batch then, and
             fewer are mixed in it.
+        window (int): Steps whose groups are sorted by length together: more pad less and mix worse. 0 leaves lengths to
+            chance: batches are alike then, and steps of long and of short answers do not pull in turns.
         shuffle (bool): Required to be true; a sampler in order needs no groups.
         seed (int, optional): The same on all processes; drawn where it is not given.
 
     Raises:
-        ValueError: If ``batch_size`` or ``group`` is below 1 or ``shuffle`` is false.
+        ValueError: If ``batch_size`` or ``group`` is below 1, ``window`` below 0 or ``shuffle`` is false.
     """
 
-    def __init__(self, dataset, batch_size, group=8, shuffle=True, seed=None):
-        if batch_size < 1 or group < 1 or not shuffle:
-            raise ValueError('ImageGroupSampler shuffles batches and groups of at least one record, got '
-                             f'batch_size={batch_size}, group={group}, shuffle={shuffle}. For records in order use '
-                             'DefaultSampler.')
+    def __init__(self, dataset, batch_size, group=8, window=16, shuffle=True, seed=None):
+        if batch_size < 1 or group < 1 or window < 0 or not shuffle:
+            raise ValueError('ImageGroupSampler shuffles batches and groups of at least one record in windows of no '
+                             f'fewer than 0 steps, got batch_size={batch_size}, group={group}, window={window}, '
+                             f'shuffle={shuffle}. For records in order use DefaultSampler.')
         self.rank, self.world_size = get_dist_info()
-        self.batch_size, self.group = batch_size, group
+        self.batch_size, self.group, self.window = batch_size, group, window
         self.seed, self.epoch = sync_random_seed() if seed is None else seed, 0
-        self._lengths = dataset.answer_lengths
+        self._lengths = dataset.answer_lengths if window else np.zeros(len(dataset.answer_lengths), int)
         _, self._images = np.unique(dataset.image_keys, return_inverse=True)
 
     def __iter__(self):
@@ -66,7 +66,7 @@ class ImageGroupSampler(Sampler):
         groups = np.split(order, np.flatnonzero(within % self.group == 0)[1:])
         longest = self._lengths[[group[-1] for group in groups]]
         places = rng.permutation(len(groups))
-        window = max(WINDOW * self.batch_size * self.world_size // self.group, 1)
+        window = max(self.window * self.batch_size * self.world_size // self.group, 1)
         numbers = np.lexsort((places, longest, places // window))
         # Begun anywhere, else the incomplete last step would always hold the longest answers.
         numbers = np.roll(numbers, rng.integers(len(groups)))

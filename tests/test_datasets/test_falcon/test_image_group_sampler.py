@@ -80,6 +80,14 @@ def test_answers_of_a_batch_are_of_similar_length_at_all_processes():
     assert first.any() and second.any()
 
 
+def test_without_a_window_every_batch_is_alike():
+    lengths = np.where(np.arange(2000) % 20 < 4, 50, 5)
+    records = list(zip(np.arange(2000) // 20, lengths))
+    longest = [lengths[batch].max() for batch in batches(build(records, batch_size=32, group=4, window=0))]
+    assert np.mean(np.array(longest) == 50) > 0.95
+    assert any(len(set(lengths[batch])) > 1 for batch in batches(build(records, batch_size=4, group=4, window=0)))
+
+
 def test_lengths_and_images_of_files_and_stores_are_those_of_the_items(tmp_path):
     records = [Record(images=[name], task='IMG_CAP', prompt='Describe the image.', answer=answer)
                for name, answer in (('a.png', 'Grün.'), ('b.png', 'No.'), ('a.png', 'A ship.'))]
@@ -92,7 +100,7 @@ def test_lengths_and_images_of_files_and_stores_are_those_of_the_items(tmp_path)
         assert len(set(chosen.image_keys)) == 1
 
 
-@pytest.mark.parametrize('arguments', [dict(group=0), dict(batch_size=0), dict(shuffle=False)])
+@pytest.mark.parametrize('arguments', [dict(group=0), dict(batch_size=0), dict(window=-1), dict(shuffle=False)])
 def test_bad_arguments_are_explained(arguments):
-    with pytest.raises(ValueError, match='at least one record, got .*DefaultSampler'):
+    with pytest.raises(ValueError, match='at least one record .*, got .*DefaultSampler'):
         build([(0, 1)], **{'batch_size': 2, **arguments})
