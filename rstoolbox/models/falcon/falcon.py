@@ -13,6 +13,7 @@ from rstoolbox.structures import Answer
 
 from ..checkpoint import CheckpointError, load_state, weights_of
 from ..finite import check_finite, sample_id
+from .cell_loss import CellLoss
 from .folder import load_folder, save_folder
 from .generation import generate, read_answer
 from .lora import add_lora, merge_lora
@@ -45,6 +46,8 @@ class Falcon(BaseModel):
             checkpoints then hold nothing else.
         gradient_checkpointing (bool): Whether layers of both encoders and the decoder are computed again in the
             backward pass instead of being kept in memory.
+        cell_loss (float): Weight of :class:`rstoolbox.models.falcon.cell_loss.CellLoss`, with which an image encoder of
+            random weights learns to see; 0 is without.
         generation (dict, optional): Rules of generation, such as ``num_beams=1`` and ``max_new_tokens=256``; others as
             published (3 beams), but n-grams may repeat.
         constrain (bool): Whether answers are held to the grammar of their task
@@ -57,7 +60,8 @@ class Falcon(BaseModel):
     """
 
     def __init__(self, geometry=None, pretrained=None, tokenizer=None, image_size=None, max_positions=None, tied=True,
-                 lora=None, gradient_checkpointing=False, generation=None, constrain=False, init_cfg=None):
+                 lora=None, gradient_checkpointing=False, cell_loss=0., generation=None, constrain=False,
+                 init_cfg=None):
         if (geometry is None) == (pretrained is None):
             raise ValueError("Falcon needs either a geometry ('tiny', 'base', 'large') or pretrained, the folder of a "
                              f'model; got geometry={geometry!r} and pretrained={pretrained!r}')
@@ -82,6 +86,9 @@ class Falcon(BaseModel):
         super().__init__(FalconPreprocessor(tokenizer, size, image_tokens(config, size),
                                             config.text_config.max_position_embeddings), init_cfg)
         self.network = network
+        self.cell_loss_weight = cell_loss
+        self.cell_loss = CellLoss(config.text_config.vocab_size, config.text_config.d_model,
+                                  image_cells(config, size)) if cell_loss else None
         # Start token, forced <s> and all others fit the table of positions.
         longest = config.text_config.max_position_embeddings - 1
         self.generation = {'max_new_tokens': longest, **(generation or {})}
@@ -151,22 +158,30 @@ class Falcon(BaseModel):
 
     def logits(self, inputs):
         """Logits (B, L, V) of every token of the true answers, given the image, the prompt and the tokens before it."""
+        return self._logits(self.network.get_image_features(inputs['pixel_values']), inputs)
+
+    def _logits(self, image, inputs):
         mask = inputs['attention_mask']
-        hidden = encode(self.network, inputs['pixel_values'], inputs['input_ids'], mask, inputs.get('image_rows'))
+        hidden = encode(self.network, image, inputs['input_ids'], mask, inputs.get('image_rows'))
         return self.network.lm_head(decode(self.network, hidden, mask, inputs['labels']))
 
     def loss(self, inputs, data_samples):
         """Cross entropy, averaged over the tokens of all answers of the batch, and the share of tokens that are right.
 
+        With ``cell_loss`` that of the image's cells too, by its weight.
+
         Raises:
-            NonFiniteLossError: If it is NaN or infinite, with the ids of the batch's samples.
+            NonFiniteLossError: If one is NaN or infinite, with the ids of the batch's samples.
         """
-        labels, logits = inputs['labels'], self.logits(inputs)
+        image, labels = self.network.get_image_features(inputs['pixel_values']), inputs['labels']
+        logits = self._logits(image, inputs)
         counted = labels != -100
-        loss = -token_log_likelihood(logits, labels).sum() / counted.sum()
-        check_finite(dict(loss=loss), data_samples, inputs['pixel_values'])
+        losses = dict(loss=-token_log_likelihood(logits, labels).sum() / counted.sum())
+        if self.cell_loss is not None:
+            losses['loss_cells'] = self.cell_loss_weight * self.cell_loss(image, inputs, data_samples)
+        check_finite(losses, data_samples, inputs['pixel_values'])
         right = (logits.detach().argmax(-1) == labels) & counted
-        return dict(loss=loss, token_accuracy=right.sum() / counted.sum())
+        return dict(losses, token_accuracy=right.sum() / counted.sum())
 
     def predict(self, inputs, data_samples):
         """Answer a batch; each sample gets a ``pred_answer`` in pixels of its image, with confidence.

@@ -54,7 +54,7 @@ def generate(network, tokenizer, pixel_values, input_ids, attention_mask, image_
     Returns:
         list[GeneratedText]: One for each prompt.
     """
-    hidden = encode(network, pixel_values, input_ids, attention_mask, image_rows)
+    hidden = encode(network, network.get_image_features(pixel_values), input_ids, attention_mask, image_rows)
     if rules.get('num_beams') == 1:
         rules.setdefault('early_stopping', False)  # a rule of several beams
     ids = network.generate(encoder_outputs=transformers.modeling_outputs.BaseModelOutput(hidden),

@@ -167,13 +167,17 @@ def load_weights(network, state, source):
     share_embeddings(network).requires_grad_(True)
 
 
-def encode(network, pixel_values, input_ids, attention_mask, image_rows=None):
+def encode(network, image, input_ids, attention_mask, image_rows=None):
     """Hidden states (B, S, D) of the text encoder over an image's tokens, which come first, and a prompt's.
 
-    ``image_rows`` (B,) tells which of ``pixel_values`` each prompt is about; by default the one of its own row.
+    Args:
+        network (Florence2ForConditionalGeneration): The model.
+        image (Tensor): (U, tokens, D), what ``network.get_image_features`` makes of the different images.
+        input_ids (Tensor): (B, S) image tokens and prompt, padded on the right.
+        attention_mask (Tensor): (B, S), 0 at padding.
+        image_rows (Tensor, optional): (B,) which image each prompt is about; by default that of its own row.
     """
     # Not by the network's own forward: it looks for image tokens by their number, at which compilers give up.
-    image = network.get_image_features(pixel_values)
     if image_rows is not None:
         image = image[image_rows]
     text = network.get_input_embeddings()(input_ids[:, image.shape[1]:])

@@ -73,7 +73,7 @@ def test_the_golden_checkpoint_generates_the_original_tokens(golden, key, rules)
     model, values = golden
     batch = batch_of(model, values)
     del batch['labels']
-    hidden = encode(model.network, **batch)
+    hidden = encode(model.network, model.network.get_image_features(batch.pop('pixel_values')), **batch)
     assert (hidden - values['out/encoder_last_hidden_state']).abs().max() < 1e-4
     ids = model.network.generate(encoder_outputs=BaseModelOutput(hidden), attention_mask=batch['attention_mask'],
                                  max_new_tokens=24, **rules)
