@@ -11,7 +11,8 @@ _DIGIT = one_of(string.digits)
 # Bytes above ASCII belong to other letters; '<' begins a tag.
 _CHARACTER = frozenset({*range(0x20, 0x7f), *range(0x80, 0x100)} - {ord('<')})
 _BINS = either(_DIGIT, then(one_of('123456789'), _DIGIT, optional(_DIGIT)))
-_LOWER_BINS = either(_DIGIT, then(one_of('123456789'), _DIGIT), then(one_of('1234'), _DIGIT, _DIGIT))
+# With 500: what touches the right or lower edge of the image before is written so.
+_LOWER_BINS = either(_DIGIT, then(one_of('123456789'), _DIGIT), then(one_of('1234'), _DIGIT, _DIGIT), literal('500'))
 _UPPER_BINS = then(one_of('56789'), _DIGIT, _DIGIT)
 
 

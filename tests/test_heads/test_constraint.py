@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip('torch')
@@ -11,6 +12,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers  # 
 
 from rstoolbox.heads import head_for  # noqa: E402
 from rstoolbox.heads.constraint import AnswerConstraint  # noqa: E402
+from rstoolbox.structures import Answer  # noqa: E402
 
 SIZE = (640, 480)
 TAGS = ['IMG_CLS', 'IMG_VQA', 'IMG_CT', 'IMG_CAP', 'REG_DET_HBB', 'REG_DET_OBB', 'REG_VG', 'PIX_SEG', 'PIX_CHG']
@@ -44,6 +46,8 @@ def wrap(tokenizer, added=()):
     return fast
 
 
+# What touches the lower edge of the image before, which is the middle of the canvas.
+AT_THE_EDGE = head_for('PIX_CHG').encode(Answer(polygons=[[np.array([[10., 480.], [90., 480.], [90., 400.]])]]), SIZE)
 TOKENIZERS = {
     'byte pieces': byte_pieces,
     'sentence pieces': sentence_pieces,
@@ -118,8 +122,8 @@ def test_only_the_given_classes_are_answered(beams):
     ('REG_DET_OBB', ['<quad>' + '<7>' * 8 + '</quad>'], ['<quad>' + '<7>' * 7 + '</quad>']),
     ('PIX_SEG', ['<poly>' + '<7>' * 6 + '<sep>' + '<500>' * 8 + '</poly>'],
      ['<poly>' + '<7>' * 7 + '</poly>', '<poly>' + '<7>' * 4 + '</poly>', '<poly>' + '<7>' * 6]),
-    ('PIX_CHG', ['<poly>' + '<499>' * 6 + '</poly>', '<poly>' + '<500>' * 6 + '</poly>'],
-     ['<poly>' + '<499>' * 3 + '<500>' * 3 + '</poly>']),
+    ('PIX_CHG', ['<poly>' + '<499>' * 6 + '</poly>', '<poly>' + '<500>' * 6 + '</poly>', AT_THE_EDGE],
+     ['<poly>' + '<499>' * 3 + '<501>' * 3 + '</poly>']),
     ('IMG_CT', ['0.', '12.', '999999999.'], ['', '.', '012.', '1234567890.', 'two.']),
     ('IMG_CAP', ['Two ships.', 'très'], ['', ' ', '.', 'a < b']),
 ])
