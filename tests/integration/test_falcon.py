@@ -22,7 +22,8 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def small(data):
-    return [f'data_root={data}', 'num_workers=0', *(f'{split}_dataset.scenes=8' for split in ('train', 'val', 'test'))]
+    return [f'data_root={data}', 'num_workers=0', 'warmup_iters=2',
+            *(f'{split}_dataset.scenes=8' for split in ('train', 'val', 'test'))]
 
 
 def test_train_test_dump_score_and_predict(data, small, run_tool, tmp_path):

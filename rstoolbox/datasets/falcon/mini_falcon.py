@@ -17,8 +17,8 @@ from .falcon_sft import FalconSFT
 from .mini_falcon_scenes import GROUNDS, OBJECTS, SIZE, draw_objects, draw_scene
 from .record_files import write_records
 
-VERSION = 1  # of the generator: a folder written by another one is made anew
-SPLITS = dict(train=1., val=0.15, test=0.25)  # scenes, as a share of those of the training split
+VERSION = 2  # of the generator: a folder written by another one is made anew
+SPLITS = dict(train=1., val=0.1, test=0.1)  # scenes, as a share of those of the training split
 PLACES = ('upper left', 'upper right', 'lower left', 'lower right')
 
 
@@ -46,14 +46,14 @@ class MiniFalcon(FalconSFT):
         ValueError: If there is no such split, or the folder holds something else or another making.
     """
 
-    def __init__(self, data_root='data/mini_falcon', split='train', scenes=400, data_seed=0, **kwargs):
+    def __init__(self, data_root='data/mini_falcon', split='train', scenes=1000, data_seed=0, **kwargs):
         if split not in SPLITS:
             raise ValueError(f"MiniFalcon has no split '{split}'; expected one of {', '.join(SPLITS)}.")
         make_mini_falcon(data_root, data_seed, scenes)
         super().__init__(Path(data_root) / f'{split}.jsonl', Path(data_root) / 'images', **kwargs)
 
 
-def make_mini_falcon(out, seed=0, scenes=400, force=False):
+def make_mini_falcon(out, seed=0, scenes=1000, force=False):
     """Write the data set to ``out`` unless it is there, as :func:`~rstoolbox.datasets.embedded.make_embedded` does.
 
     Args:

@@ -1,0 +1,88 @@
+"""One model learns 14 real samples by heart, one of each task, from annotations to scores."""
+
+import json
+
+import pytest
+
+from rstoolbox.datasets.falcon import FalconSFT, Record, write_records
+from rstoolbox.datasets.falcon.converters import (
+    CaptionRecords,
+    ChangeRecords,
+    CocoRecords,
+    DotaRecords,
+    MaskRecords,
+    QuestionRecords,
+    SceneFolderRecords,
+)
+from rstoolbox.evaluation import ScoredRecord, score_records
+from rstoolbox.heads import head_for
+
+from .conftest import ROOT
+
+# Of each task the score that one would look at first.
+SCORES = {
+    'IMG_CLS': 'accuracy', 'IMG_VQA': 'accuracy', 'IMG_CT': 'accuracy', 'IMG_CAP': 'BLEU-4',
+    'IMG_CAP_DETAILED': 'BLEU-4', 'REG_CLS_HBB': 'accuracy', 'REG_CLS_OBB': 'accuracy', 'REG_CAP': 'BLEU-4',
+    'REG_DET_HBB': 'AP50', 'REG_DET_OBB': 'AP50', 'REG_VG': 'mIoU', 'PIX_CLS': 'accuracy', 'PIX_SEG': 'mIoU',
+    'PIX_CHG': 'mIoU'}
+
+
+def of_task(records, task, fits=lambda record: True):
+    """The shortest record of a task that fits and does not say that there is nothing."""
+    return min((record for record in records if record.task == task and 'not exist' not in record.answer
+                and fits(record)), key=lambda record: len(record.prompt + record.answer))
+
+
+@pytest.fixture
+def records(shared):
+    """14 records, one of each task, and the folder that their images lie under."""
+    data = shared('data')
+    coco = list(CocoRecords(data / 'nwpu_vhr10_subset/annotations/instances_val.json',
+                            data / 'nwpu_vhr10_subset/images', root=data))
+    dota = list(DotaRecords(data / 'dota_obb_samples/labelTxt', data / 'dota_obb_samples/images', root=data))
+    captions = list(CaptionRecords(data / 'caption_samples/captions.json', data / 'caption_samples', root=data))
+    scenes = SceneFolderRecords(data / 'nwpu_resisc45_subset', data / 'nwpu_resisc45_subset', root=data)
+    questions = QuestionRecords(data / 'rsvqa_samples/lr/LR_split_test_questions.json',
+                                data / 'rsvqa_samples/lr/Images_LR', root=data)
+    masks = MaskRecords(data / 'segmentation_samples/loveda/ann_dir', data / 'segmentation_samples/loveda/img_dir',
+                        {2: 'building', 4: 'water', 7: 'agriculture'}, root=data, tasks=['PIX_SEG'])
+    changes = ChangeRecords(data / 'change_detection_samples/levir_cd/label',
+                            data / 'change_detection_samples/levir_cd', root=data)
+    box = of_task(coco, 'REG_DET_HBB', lambda record: record.answer.count('<box>') == 1)
+    region, words = box.answer, f'the only {box.category} of the picture'
+    chosen = [
+        of_task(scenes, 'IMG_CLS'), of_task(questions, 'IMG_VQA'), of_task(masks, 'PIX_SEG'),
+        of_task(changes, 'PIX_CHG'), *(of_task(captions, task) for task in ('IMG_CAP', 'IMG_CAP_DETAILED')),
+        *(of_task(coco, task) for task in ('IMG_CT', 'REG_CLS_HBB', 'PIX_CLS')),
+        of_task(coco, 'REG_DET_HBB', lambda record: record.answer.count('<box>') > 1),
+        *(of_task(dota, task) for task in ('REG_CLS_OBB', 'REG_DET_OBB')),
+        Record(box.images, [], 'REG_VG', f'Detect an area that matches the description.\n{words}\n'
+               'Use horizontal bounding boxes.', region),
+        Record(box.images, [], 'REG_CAP', f'Describe the {region} in this image.', words)]
+    assert {record.task for record in chosen} == set(SCORES) and len(chosen) == 14
+    return chosen, data
+
+
+def test_fourteen_real_samples_are_learnt_by_heart(records, run_tool, tmp_path):
+    chosen, images = records
+    write_records(chosen, tmp_path / 'records.jsonl')
+    config = tmp_path / 'by_heart.py'
+    part = f"dict(_delete_=True, type='FalconSFT', records=r'{tmp_path}/records.jsonl', image_root=r'{images}')"
+    config.write_text(
+        f"_base_ = r'{ROOT}/configs/falcon/tiny_mini.py'\n"
+        + ''.join(f'{split}_dataset = {part}\n' for split in ('train', 'val', 'test'))
+        + 'batch_size = 14\nmax_epochs = 100\nwarmup_iters = 20\ncheckpoint_interval = 100\nweight_decay = 0.\n')
+    run_tool('train.py', config, '--work-dir', tmp_path / 'run', '--cfg-options', 'num_workers=0')
+    run_tool('test.py', config, tmp_path / 'run/falcon.pth', '--out', tmp_path / 'out.json', '--cfg-options',
+             'num_workers=0')
+    reached = json.loads((tmp_path / 'out.json').read_text())['metrics']
+    truths = []
+    for item in FalconSFT(tmp_path / 'records.jsonl', images):
+        sample = item['data_samples']
+        perfect = head_for(sample.task).decode(sample.answer, sample.image_size)
+        truths.append(ScoredRecord(sample.task, perfect, sample.gt_answer, image_size=sample.image_size,
+                                   category=sample.get('category')))
+    best, _ = score_records(truths)
+    for task, name in SCORES.items():
+        assert best[f'{task}/{name}'] > 50, task
+        assert reached[f'{task}/{name}'] >= 0.95 * best[f'{task}/{name}'], task
