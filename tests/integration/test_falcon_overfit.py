@@ -4,18 +4,8 @@ import json
 
 import pytest
 
-from rstoolbox.datasets.falcon import FalconSFT, Record, write_records
-from rstoolbox.datasets.falcon.converters import (
-    CaptionRecords,
-    ChangeRecords,
-    CocoRecords,
-    DotaRecords,
-    MaskRecords,
-    QuestionRecords,
-    SceneFolderRecords,
-)
-from rstoolbox.evaluation import ScoredRecord, score_records
-from rstoolbox.heads import head_for
+from rstoolbox.datasets.falcon import Record, write_records
+from rstoolbox.datasets.falcon.converters import CONVERTERS
 
 from .conftest import ROOT
 
@@ -37,17 +27,18 @@ def of_task(records, task, fits=lambda record: True):
 def records(shared):
     """14 records, one of each task, and the folder that their images lie under."""
     data = shared('data')
-    coco = list(CocoRecords(data / 'nwpu_vhr10_subset/annotations/instances_val.json',
-                            data / 'nwpu_vhr10_subset/images', root=data))
-    dota = list(DotaRecords(data / 'dota_obb_samples/labelTxt', data / 'dota_obb_samples/images', root=data))
-    captions = list(CaptionRecords(data / 'caption_samples/captions.json', data / 'caption_samples', root=data))
-    scenes = SceneFolderRecords(data / 'nwpu_resisc45_subset', data / 'nwpu_resisc45_subset', root=data)
-    questions = QuestionRecords(data / 'rsvqa_samples/lr/LR_split_test_questions.json',
-                                data / 'rsvqa_samples/lr/Images_LR', root=data)
-    masks = MaskRecords(data / 'segmentation_samples/loveda/ann_dir', data / 'segmentation_samples/loveda/img_dir',
-                        {2: 'building', 4: 'water', 7: 'agriculture'}, root=data, tasks=['PIX_SEG'])
-    changes = ChangeRecords(data / 'change_detection_samples/levir_cd/label',
-                            data / 'change_detection_samples/levir_cd', root=data)
+
+    def convert(kind, source, images, *arguments, **options):
+        return list(CONVERTERS[kind](data / source, data / images, *arguments, root=data, **options))
+
+    coco = convert('coco', 'nwpu_vhr10_subset/annotations/instances_val.json', 'nwpu_vhr10_subset/images')
+    dota = convert('dota', 'dota_obb_samples/labelTxt', 'dota_obb_samples/images')
+    captions = convert('captions', 'caption_samples/captions.json', 'caption_samples')
+    scenes = convert('scenes', 'nwpu_resisc45_subset', 'nwpu_resisc45_subset')
+    questions = convert('rsvqa', 'rsvqa_samples/lr/LR_split_test_questions.json', 'rsvqa_samples/lr/Images_LR')
+    masks = convert('masks', 'segmentation_samples/loveda/ann_dir', 'segmentation_samples/loveda/img_dir',
+                    {2: 'building', 4: 'water', 7: 'agriculture'}, tasks=['PIX_SEG'])
+    changes = convert('change', 'change_detection_samples/levir_cd/label', 'change_detection_samples/levir_cd')
     box = of_task(coco, 'REG_DET_HBB', lambda record: record.answer.count('<box>') == 1)
     region, words = box.answer, f'the only {box.category} of the picture'
     chosen = [
@@ -76,13 +67,5 @@ def test_fourteen_real_samples_are_learnt_by_heart(records, run_tool, tmp_path):
     run_tool('test.py', config, tmp_path / 'run/falcon.pth', '--out', tmp_path / 'out.json', '--cfg-options',
              'num_workers=0')
     reached = json.loads((tmp_path / 'out.json').read_text())['metrics']
-    truths = []
-    for item in FalconSFT(tmp_path / 'records.jsonl', images):
-        sample = item['data_samples']
-        perfect = head_for(sample.task).decode(sample.answer, sample.image_size)
-        truths.append(ScoredRecord(sample.task, perfect, sample.gt_answer, image_size=sample.image_size,
-                                   category=sample.get('category')))
-    best, _ = score_records(truths)
-    for task, name in SCORES.items():
-        assert best[f'{task}/{name}'] > 50, task
-        assert reached[f'{task}/{name}'] >= 0.95 * best[f'{task}/{name}'], task
+    # The best that the true answers themselves could have is 100.
+    assert {f'{task}/{name}' for task, name in SCORES.items() if reached[f'{task}/{name}'] < 95} == set()

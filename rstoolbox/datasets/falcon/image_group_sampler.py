@@ -40,8 +40,8 @@ class ImageGroupSampler(Sampler):
         self.rank, self.world_size = get_dist_info()
         self.batch_size, self.group, self.window = batch_size, group, window
         self.seed, self.epoch = sync_random_seed() if seed is None else seed, 0
-        self._lengths = dataset.answer_lengths if window else np.zeros(len(dataset.answer_lengths), int)
         _, self._images = np.unique(dataset.image_keys, return_inverse=True)
+        self._lengths = dataset.answer_lengths if window else np.zeros_like(self._images)
 
     def __iter__(self):
         rng = np.random.default_rng((self.seed, self.epoch))

@@ -43,16 +43,12 @@ class CellLoss(nn.Module):
         Args:
             features (Tensor): (U, 1 + cells, D) of the different images, their mean first, then row by row.
             inputs (dict[str, Tensor]): Of :class:`~rstoolbox.models.falcon.FalconPreprocessor`.
-            data_samples (list[FalconDataSample]): With ``answer``, ``task``, ``img_path`` and ``image_size``.
+            data_samples (list[FalconDataSample]): With ``gt_answer``, ``task``, ``img_path`` and ``image_size``.
 
         Returns:
             Tensor: (), the mean over all cells of the records that count; 0 where none does.
         """
-        rows, targets = [], []
-        for row, sample in enumerate(data_samples):
-            if _is_located(sample):
-                rows.append(row)
-                targets.append(self._target(sample))
+        rows, targets = self._targets(data_samples)
         if not rows:
             return 0. * (self.words.weight.sum() + self.bias)
         start = features.shape[1]
@@ -60,23 +56,25 @@ class CellLoss(nn.Module):
         words = (self.words(inputs['input_ids'][rows, start:]) * told).sum(1)
         images = features[rows if inputs.get('image_rows') is None else inputs['image_rows'][rows], 1:]
         logits = torch.einsum('rcd,rd->rc', images.float(), words.float()) + self.bias
-        return binary_cross_entropy_with_logits(logits, torch.from_numpy(np.stack(targets)).to(logits))
+        return binary_cross_entropy_with_logits(logits, targets.to(logits))
 
-    def _target(self, sample):
-        """(cells,) 1 where a cell holds the centre of one of the answer's objects."""
-        answer = head_for(sample.task).decode(sample.answer, sample.image_size)
-        points = [*answer.bboxes.reshape(-1, 2, 2), *answer.quads.reshape(-1, 4, 2),
-                  *(np.concatenate(rings) for rings in answer.polygons)]
+    @torch.compiler.disable  # annotations are no work for a compiler
+    def _targets(self, data_samples):
+        """Rows of the records that count, and (rows, cells) 1 where a cell holds the centre of one of their objects."""
+        located = [row for row, sample in enumerate(data_samples) if _is_located(sample)]
         columns, rows = self.cells
-        target = np.zeros((rows, columns), np.float32)
-        for corners in points:
-            x, y = (corners.min(0) + corners.max(0)) / 2 / sample.image_size * self.cells
-            target[min(int(y), rows - 1), min(int(x), columns - 1)] = 1
-        return target.ravel()
+        targets = torch.zeros(len(located), rows, columns)
+        for target, number in zip(targets, located):
+            size, answer = data_samples[number].image_size, data_samples[number].gt_answer
+            for corners in (*answer.bboxes.reshape(-1, 2, 2), *answer.quads.reshape(-1, 4, 2),
+                            *(np.concatenate(rings) for rings in answer.polygons)):
+                x, y = (corners.min(0) + corners.max(0)) / 2 / size * self.cells
+                target[min(int(y), rows - 1), min(int(x), columns - 1)] = 1
+        return located, targets.flatten(1)
 
 
 def _is_located(sample):
     """Whether the record's answer says where something is in its one image."""
     task = sample.get('task')
-    return (task is not None and isinstance(sample.get('img_path'), str) and sample.get('image_size') is not None
+    return (task is not None and isinstance(sample.get('img_path'), str) and sample.get('gt_answer') is not None
             and isinstance(head_for(task), (BoxHead, QuadHead, PolygonHead)))
