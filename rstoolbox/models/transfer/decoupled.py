@@ -140,10 +140,12 @@ class WSLD(TransferLoss):
     def compare(self, student, teacher, labels, progress):
         target = target_classes(self, labels, student['logits'])
         student, teacher = full_precision(student['logits']), full_precision(teacher['logits'])
-        # The floor is the published one; a teacher without error weighs every error of the student fully.
-        ratio = cross_entropy_of(student.detach(), target) / (cross_entropy_of(teacher, target) + 1e-7)
-        soft = F.cross_entropy(student / self.tau, (teacher / self.tau).softmax(dim=1), reduction='none')
-        return self.tau ** 2 * (-torch.expm1(-ratio) * soft).mean()
+        with torch.no_grad():
+            # The floor is the published one; a teacher without error weighs every error of the student fully.
+            ratio = cross_entropy_of(student, target) / (cross_entropy_of(teacher, target) + 1e-7)
+            soft, weight = (teacher / self.tau).softmax(dim=1), torch.expm1(-ratio)
+        cross_entropy = (soft * (student / self.tau).log_softmax(dim=1)).sum(dim=1)
+        return self.tau ** 2 / len(target) * (cross_entropy @ weight)
 
 
 def cross_entropy_of(logits, target):

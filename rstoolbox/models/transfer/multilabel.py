@@ -50,6 +50,8 @@ class BinaryKD(TransferLoss):
 
     def compare(self, student, teacher, labels, progress):
         student, teacher = (full_precision(side['logits']) / self.tau for side in (student, teacher))
-        present, absent = (F.kl_div(F.logsigmoid(sign * student), F.logsigmoid(sign * teacher), reduction='batchmean',
-                                    log_target=True) for sign in (1, -1))
-        return self.tau ** 2 * (present + absent)
+        target = teacher.sigmoid()
+        # A cross entropy from logits stays finite where a probability is 0 or 1; the target's own makes it a divergence.
+        of_student, of_teacher = (F.binary_cross_entropy_with_logits(side, target, reduction='none')
+                                  for side in (student, teacher))
+        return self.tau ** 2 / len(target) * (of_student - of_teacher).sum()

@@ -80,11 +80,11 @@ class PKT(TransferLoss):
     def compare(self, student, teacher, labels, progress):
         student, teacher = student['embedding'], teacher['embedding']
         with torch.autocast(student.device.type, enabled=False):
-            # A small divergence is a sum of large terms of either sign: double precision.
-            student_shares, teacher_shares = (_shares_of_similarity(side.double()) for side in (student, teacher))
-            # Opposite features have a share of 0.
-            value = (teacher_shares * ((teacher_shares + 1e-7) / (student_shares + 1e-7)).log()).mean()
-        return value.to(full_precision(student).dtype)
+            student, teacher = (_shares_of_similarity(full_precision(side)) for side in (student, teacher))
+            difference = teacher - student
+            # The differences sum to nothing, but with them no term is below 0: a small divergence does not drown in the
+            # rounding of large terms of either sign. Opposite features have a share of 0.
+            return (teacher * torch.log1p(difference / (student + 1e-7)) - difference).mean()
 
 
 @TRANSFER_LOSSES.register_module()
