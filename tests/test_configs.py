@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from mmengine.registry import init_default_scope
 
+from rstoolbox.datasets import get_sensor
 from rstoolbox.engine.config import check_types, load_config, resolve, runner_config
 from rstoolbox.models.falcon import Falcon, load_tokenizer
 from rstoolbox.registry import DATASETS, HOOKS, METRICS, MODELS, TRANSFER_LOSSES, TRANSFORMS
@@ -86,6 +87,8 @@ def test_the_published_data_sets_are_parts_of_an_experiment(tmp_path, part, band
         assert runner_config(cfg, settings).model.losses.kd.type == loss
     teacher = runner_config(cfg, cfg.stages.teacher.settings)
     assert teacher.default_hooks.checkpoint.save_best == ('mAP' if loss == 'BinaryKD' else 'accuracy')
+    red, green, blue = get_sensor(DATASETS.get(resolved.ms_data.train.type).SENSOR).rgb_bands
+    assert tuple(resolved.teacher.rgb_bands or ('B04', 'B03', 'B02')) == (red, green, blue)
     for data in (resolved.ms_data.train, resolved.rgb_data.test):
         with pytest.raises(FileNotFoundError, match='no folder .*absent.* should hold one folder of images per class'):
             DATASETS.build(data).sample_ids  # noqa: B018, read for its error

@@ -1,5 +1,6 @@
 """Sensors and their bands, selected by name; the place of a band in a file is another matter (``file_bands``)."""
 
+import re
 from dataclasses import dataclass
 
 from rstoolbox.structures import nearest, nearest_band
@@ -59,6 +60,13 @@ class Sensor:
     def rgb_bands(self):
         """tuple[str]: Names of the red, green and blue band, in this order."""
         return self.red, self.green, self.blue
+
+    def band_called(self, text):
+        """The name of the band that a text means in whatever case: 'B2' for B02, 'red'; None if it means none."""
+        names = {name.upper(): name for name in self.band_names}
+        colours = dict(RED=self.red, GREEN=self.green, BLUE=self.blue)
+        text = re.sub(r'^B(\d)$', r'B0\1', text.strip().upper())
+        return names.get(text) or colours.get(text)
 
     def band(self, name):
         """Return the :class:`Band` called ``name``; ValueError with the nearest name if there is none."""

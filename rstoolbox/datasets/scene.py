@@ -14,6 +14,7 @@ from rstoolbox.structures import content_hash, nearest
 
 from .bands import band_indices, get_sensor
 from .multilabel import common_combinations, read_label_sets
+from .readable import check_readable
 from .seeding import seeded
 from .shared import SharedInts
 from .splits import PARTS, Split, ids_hash, make_split
@@ -117,6 +118,14 @@ class SceneDataset(BaseDataset):
         content = json.dumps([self.split_hash, files, self._gt_labels.tolist(), self.metainfo['classes'], self.bands,
                               self.file_bands, self.sensor.name, self._pipeline_key])
         return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+    def check_files(self):
+        """Read every image, in a process once, so that a bad one is known before hours of training.
+
+        Raises:
+            ValueError: For all that cannot be read.
+        """
+        check_readable(self.pipeline.transforms[0], [self.get_data_info(row) for row in range(len(self))])
 
     def set_epoch(self, epoch):
         """Choose the random numbers of all samples for this epoch; persistent workers see it too."""

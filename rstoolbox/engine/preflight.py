@@ -11,6 +11,7 @@ from mmengine.logging import MMLogger
 
 from rstoolbox.datasets.seeding import seeded
 from rstoolbox.datasets.unpaired import check_same_classes
+from rstoolbox.models import SceneClassifier
 from rstoolbox.models.distillers.teacher import check_kept
 from rstoolbox.models.sembridge.gallery import OUTPUTS
 from rstoolbox.registry import DATASETS, HOOKS, MODELS, UnknownTypeError
@@ -44,7 +45,11 @@ def check_run(config):
                           f'{", ".join(classes)}. Set num_classes to their number, or leave classes out with classes=.')
     for key, dataset in datasets.items():
         with located(key):
-            check_sample(model.data_preprocessor, getattr(dataset, 'student', dataset))
+            batch = check_sample(model.data_preprocessor, getattr(dataset, 'student', dataset))
+            _check_files(getattr(dataset, 'student', dataset))
+    if isinstance(model, SceneClassifier) and datasets:
+        with located('model'):
+            model.check_head(batch['inputs'])
     if getattr(train, 'read_teacher', False) and getattr(train, 'teacher', None) is not None:
         with located('train_dataloader.dataset.teacher'):
             check_sample(model.data_preprocessor.teacher, train.teacher)
@@ -85,10 +90,15 @@ def build_quietly(registry, config):
 
 
 def check_sample(preprocessor, dataset):
-    """Read the first sample and let the preprocessor of the model that will see it refuse it."""
+    """Return the first sample as the preprocessor of the model that will see it gives it, unless it is refused."""
     with seeded(0):
         batch = pseudo_collate([dataset[0]])
-    preprocessor(batch, False)
+    return preprocessor(batch, False)
+
+
+def _check_files(dataset):
+    if hasattr(dataset, 'check_files'):
+        dataset.check_files()
 
 
 @contextmanager

@@ -32,7 +32,11 @@ class Runner(mmengine.runner.Runner):
 
     def train(self):
         self._record()
-        return super().train()
+        try:
+            return super().train()
+        finally:
+            for loop in (self._train_loop, self._val_loop):
+                _end_workers(getattr(loop, 'dataloader', None))
 
     def save_checkpoint(self, out_dir, filename, *args, **kwargs):
         partial = f'{filename}.part'
@@ -109,6 +113,14 @@ class Runner(mmengine.runner.Runner):
         for dataset in datasets.values():
             save_made_splits(dataset, Path(self.work_dir) / 'splits')
         write_whole(self.cfg.pretty_text.encode(), Path(self.work_dir) / 'resolved_config.py')
+
+
+def _end_workers(loader):
+    """End a loader's persistent workers, for which garbage collection would later wait five seconds each."""
+    iterator = getattr(loader, '_iterator', None)
+    if iterator is not None:
+        iterator._shutdown_workers()
+        loader._iterator = None
 
 
 def latest_checkpoint(work_dir):

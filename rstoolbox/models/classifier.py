@@ -77,6 +77,22 @@ class SceneClassifier(ImageClassifier):
         """Number of classes that the head tells apart, or None without a head."""
         return getattr(self.head, 'num_classes', None)
 
+    def check_head(self, images):
+        """Raise a ValueError unless the head takes features as wide as those of images (B, C, H, W)."""
+        expected = getattr(self.head, 'in_channels', None)
+        if expected is None:
+            return
+        modes = {module: module.training for module in self.modules()}
+        self.eval()
+        with torch.no_grad():
+            features = self.extract_feat(images)
+        for module, mode in modes.items():
+            module.training = mode
+        features = features[-1] if isinstance(features, (tuple, list)) else features
+        if features.ndim == 2 and features.shape[1] != expected:
+            raise ValueError(f'head.in_channels is {expected}, but {type(self.backbone).__name__} gives '
+                             f'{features.shape[1]} channels.')
+
     def example(self, batch_size=2, image_size=64):
         """A batch of blank images (B, C, H, W) on the model's device."""
         parameter = next(self.parameters())

@@ -32,6 +32,35 @@ def test_geotiff_bands_come_by_description_and_keep_their_place_on_earth(tmp_pat
     assert load(path, sensor='sentinel2_l2a')['bands'] == ['B08', 'B02', 'B04', 'B03']
 
 
+@pytest.mark.parametrize(('sensor', 'descriptions', 'bands', 'places'), [
+    ('sentinel2_l2a', ('B8', 'b8a', 'B2'), ['B02', 'B8A'], [2, 1]),
+    ('landsat8_l2', ('red', 'Green', 'B2'), ['B02', 'B04'], [2, 0]),
+    ('rgb', ('blue', 'green', 'red'), ['R', 'G', 'B'], [2, 1, 0]),
+])
+def test_descriptions_name_bands_in_other_spellings(tmp_path, write_tif, sensor, descriptions, bands, places):
+    image = values((4, 4, 3))
+    path = write_tif(tmp_path / 'a.tif', image, descriptions)
+    np.testing.assert_array_equal(load(path, sensor=sensor, bands=bands)['img'], image[:, :, places])
+
+
+def test_descriptions_that_name_only_some_bands_are_refused_and_others_are_said_once(
+        tmp_path, write_tif, monkeypatch):
+    for sensor, descriptions, fault in (('sentinel2_l2a', ('B2', 'haze', 'B4'), "'haze' is no band of 'sentinel2_l2a'"),
+                                        ('rgb', ('R', 'g', 'R'), 'R stands twice')):
+        path = write_tif(tmp_path / 'a.tif', values((4, 4, 3)), descriptions)
+        with pytest.raises(ValueError, match=fault):
+            load(path, sensor=sensor)
+    said = []
+    monkeypatch.setattr(loading, '_logged', set())
+    monkeypatch.setattr(loading.MMLogger.get_current_instance(), 'log', lambda level, text: said.append(text))
+    image = values((4, 4, 3))
+    path = write_tif(tmp_path / 'a.tif', image, ('layer 1', 'layer 2', 'layer 3'))
+    for _ in range(2):
+        np.testing.assert_array_equal(load(path)['img'], image)
+    said = [text for text in said if 'describes its bands' in text]
+    assert len(said) == 1 and "'layer 1', 'layer 2', 'layer 3', none of which is a band of 'rgb'" in said[0]
+
+
 def test_eurosat_order_and_sensor_order_give_different_bands(tmp_path, write_tif):
     image = values((4, 4, 13))
     path = write_tif(tmp_path / 'a.tif', image)

@@ -58,6 +58,8 @@ def test_a_sound_experiment_passes_and_leaves_nothing(experiment, tmp_path):
     ({'statistics.ms': {'B02': dict(mean=1., std=1.)}}, "stage 'teacher': model: .*no band 'B03'"),
     ({'ms_data.gallery.classes': ('River', 'Forest')}, "stage 'match': .*only the student has AnnualCrop"),
     ({'teacher.backbone.depth': 17}, "stage 'teacher': model: .*depth 17"),
+    ({'teacher.head.in_channels': 32}, "stage 'teacher': model: head.in_channels is 32, but ResNet gives 64 channels"),
+    ({'student.head.in_channels': 32}, "row 'none': model: head.in_channels is 32, but ResNet gives 64 channels"),
 ])
 def test_what_would_end_it_later_is_named_first(experiment, options, message):
     with pytest.raises(ConfigError, match=message):
@@ -116,6 +118,19 @@ def test_a_class_folder_without_images_is_named(experiment, tmp_path):
              f'data_root="{tmp_path}/data", pipeline="${{plain_pipeline}}"))')
     with pytest.raises(ConfigError, match="row 'none': val_dataloader.dataset: Class folder '.*RGB/River' holds no"):
         experiment(lines=lines).check()
+
+
+def test_images_that_cannot_be_read_are_all_named_before_anything_trains(experiment, tmp_path):
+    run = experiment()
+    run.check()
+    shutil.copytree(run.cfg.data_root, tmp_path / 'data')
+    for path in (tmp_path / 'data/MS/River').iterdir():
+        path.write_bytes(path.read_bytes()[:2000])
+    options = {'data_root': str(tmp_path / 'data')}
+    message = r"stage 'teacher': train_dataloader.dataset: \d images cannot be read:\n  .*River/"
+    with pytest.raises(ConfigError, match=message):
+        experiment(options).check()
+    assert not (tmp_path / 'run').exists()
 
 
 def test_a_given_teacher_that_cannot_be_tested_is_named_first(experiment, weights):

@@ -1,5 +1,6 @@
 import errno
 import json
+import multiprocessing
 import shutil
 
 import mmengine.runner
@@ -56,6 +57,13 @@ def test_checkpoints_are_renamed_when_whole_and_the_run_is_recorded(run, tmp_pat
     run('whole', train_cfg=dict(by_epoch=True, max_epochs=3)).train()
     assert sorted(path.name for path in tmp_path.glob('*.pth*')) == ['epoch_2.pth', 'epoch_3.pth']
     assert '"seed": 3' in (tmp_path / 'environment.json').read_text()
+
+
+def test_workers_end_with_the_training(run):
+    runner = run('workers', train_cfg=dict(by_epoch=True, max_epochs=1))
+    runner._train_dataloader.update(num_workers=1)
+    runner.train()
+    assert not multiprocessing.active_children()
 
 
 def test_the_record_holds_the_split_of_each_part(run, tmp_path):

@@ -1,6 +1,8 @@
 # Which splits of the teacher's and the student's images an experiment reads, and how. What inherits this says what both
 # are (ms_source, rgb_source) and gives the pipelines.
 
+natural_colour = None  # names of the red, green and blue band where they are not B04, B03, B02
+
 
 def _data(side, split, pipeline):
     return dict(_inherit_=f'${{{side}_source}}', split=split, pipeline=f'${{{pipeline}_pipeline}}')

@@ -51,5 +51,5 @@ def _classifier(side, data, label_smoothing):
             in_channels=f'${{{net}.width}}', loss=dict(label_smooth_val=label_smoothing)))
 
 
-teacher = _classifier('teacher', 'ms', '${teacher_label_smoothing}')
+teacher = dict(_classifier('teacher', 'ms', '${teacher_label_smoothing}'), rgb_bands='${natural_colour}')
 student = _classifier('student', 'rgb', '${label_smoothing}')

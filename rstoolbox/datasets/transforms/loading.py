@@ -17,8 +17,9 @@ from .readers import reader_for
 class LoadRaster(BaseTransform):
     """Read an image: GeoTIFF, ``.mat``, ``.npy``, JPEG or PNG, its bands chosen by name.
 
-    Which band stands where in the file is taken from ``file_bands``, else from the band descriptions in the file (if
-    all of them are names of the sensor's bands), else from the sensor's order.
+    Which band stands where in the file is taken from ``file_bands``, else from the band descriptions in the file ('B2'
+    and 'b02' are B02, 'red' is the sensor's red band), else from the sensor's order. Descriptions of which only some
+    are bands of the sensor's are an error.
 
     Pixels that were not measured (NaN, infinite, equal to the file's nodata value, or holding the sensor's nodata value
     in every band) are filled with the mean of their band over its valid pixels; a band without one is an error.
@@ -93,8 +94,9 @@ def names_in_file(path, sensor, count, descriptions, file_bands):
             raise ValueError(f'{path} has {count} bands, but file_bands names {len(file_bands)}: '
                              f'{", ".join(file_bands)}.')
         return tuple(file_bands)
-    if descriptions and all(name in sensor.band_names for name in descriptions):
-        return tuple(descriptions)
+    described = _described_bands(path, sensor, descriptions)
+    if described:
+        return described
     # Colour pictures stored as TIFF often carry an alpha band behind R, G, B.
     if sensor.name == 'rgb' and count == 4:
         return (*sensor.band_names, 'alpha')
@@ -102,6 +104,25 @@ def names_in_file(path, sensor, count, descriptions, file_bands):
         raise ValueError(f"{path} has {count} bands, but sensor '{sensor.name}' has {len(sensor.bands)}: "
                          f'{", ".join(sensor.band_names)}. Name the bands of the file, in its order, with file_bands.')
     return sensor.band_names
+
+
+def _described_bands(path, sensor, descriptions):
+    """The sensor's bands that a file says it holds; None where it says nothing that tells one from another."""
+    texts = [text or '' for text in descriptions or ()]
+    if not any(texts):
+        return None
+    names = [sensor.band_called(text) for text in texts]
+    said = f'{path} describes its bands as {", ".join(map(repr, texts))}'
+    if not any(names):
+        _log_once(f"{said}, none of which is a band of '{sensor.name}': they are taken in the sensor's order, as are "
+                  'those of further images, without a word. file_bands names them.', 'described', logging.WARNING)
+        return None
+    unknown = [text for text, name in zip(texts, names) if name is None]
+    twice = sorted({name for name in names if name and names.count(name) > 1})
+    if unknown or twice:
+        wrong = f"{unknown[0]!r} is no band of '{sensor.name}'" if unknown else f'{twice[0]} stands twice'
+        raise ValueError(f'{said}: {wrong}. Name the bands of the file, in its order, with file_bands.')
+    return tuple(names)
 
 
 def valid_mask(image, nodata, sensor_nodata):

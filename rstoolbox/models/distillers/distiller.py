@@ -61,7 +61,7 @@ class Distiller(BaseModel):
         taps = taps or {}
         sizes = image_size if isinstance(image_size, Mapping) else dict(student=image_size, teacher=image_size)
         student = MODELS.build(student)
-        check_classifier(student, 'student')
+        check_classifier(student, 'student', sizes['student'])
         # A student starts from the same weights whatever parts its losses have.
         with torch.random.fork_rng(devices=[]):
             transfer_losses = {name: TRANSFER_LOSSES.build(config) for name, config in losses.items()}

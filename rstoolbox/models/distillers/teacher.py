@@ -32,7 +32,7 @@ class FrozenTeacher:
         # A student starts from the same random numbers whether its teacher is in the loop or not.
         with torch.random.fork_rng(devices=[]):
             self.network = MODELS.build(config)
-            check_classifier(self.network, 'teacher')
+            check_classifier(self.network, 'teacher', image_size)
             if checkpoint is None:
                 self.network.init_weights()
                 if not _names_weights(config):
@@ -153,11 +153,15 @@ def check_kept(outputs, kept, gallery):
                          f'{", ".join(missing)}; train with the teacher in the loop')
 
 
-def check_classifier(network, side):
-    """Raise a ``ValueError`` unless the network is a :class:`SceneClassifier` with a head."""
+def check_classifier(network, side, image_size):
+    """Raise a ``ValueError`` unless the network is a :class:`SceneClassifier` with a head that fits its features."""
     if not isinstance(network, SceneClassifier) or not network.with_head:
         raise ValueError(f'the {side} must be a SceneClassifier with a head, got {type(network).__name__}'
                          + (' without a head' if isinstance(network, SceneClassifier) else ''))
+    try:
+        network.check_head(network.example(2, image_size))
+    except ValueError as error:
+        raise ValueError(f'{side}: {error}') from error
 
 
 def _names_weights(config):

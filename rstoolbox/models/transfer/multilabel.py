@@ -51,7 +51,7 @@ class BinaryKD(TransferLoss):
     def compare(self, student, teacher, labels, progress):
         student, teacher = (full_precision(side['logits']) / self.tau for side in (student, teacher))
         target = teacher.sigmoid()
-        # A cross entropy from logits stays finite where a probability is 0 or 1; the target's own makes it a divergence.
+        # From logits it is finite where a probability is 0 or 1; less the target's own, it is a divergence.
         of_student, of_teacher = (F.binary_cross_entropy_with_logits(side, target, reduction='none')
                                   for side in (student, teacher))
         return self.tau ** 2 / len(target) * (of_student - of_teacher).sum()
