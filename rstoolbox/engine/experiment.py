@@ -70,6 +70,8 @@ class Experiment:
         gc.freeze()  # mmengine collects garbage for each data set, and need not look through all the modules each time
         try:
             self._check(copy.deepcopy(self.cfg))
+            if self.resume:
+                self._check_resumed(copy.deepcopy(self.cfg))
         finally:
             gc.unfreeze()
 
@@ -134,6 +136,16 @@ class Experiment:
             with located(f"row '{name}'"):
                 self._row(name, cfg).check()
 
+    def _check_resumed(self, cfg):
+        upstream = {path: content_hash(path) for path in self.given.values()}
+        for name in cfg.get('stages') or {}:
+            if name not in self.given:
+                stage = build_stage(name, cfg, root=self.root, upstream=upstream)
+                cfg.artifacts[name] = str(stage.artifact)
+                upstream[str(stage.artifact)] = stage.fingerprint
+        for name in self._row_names():
+            self._row(name, cfg, upstream).check_resumed()
+
     def _record(self):
         """Write what is run, references resolved; each run's own folder says more of it."""
         if is_main_process():
@@ -144,10 +156,11 @@ class Experiment:
     def _row_names(self):
         return [*(self.cfg.get('rows') or {}), self.cfg.get('row', 'student')]
 
-    def _row(self, name, cfg):
+    def _row(self, name, cfg, upstream=None):
         main = name == self._row_names()[-1]
         return TrainStage(
-            settings={} if main else dict(cfg.rows[name]), name=name, cfg=cfg, root=None, upstream=self.upstream,
+            settings={} if main else dict(cfg.rows[name]), name=name, cfg=cfg, root=None,
+            upstream=self.upstream if upstream is None else upstream,
             folder=self.work_dir if main else self.work_dir / name, load_from=self.load_from if main else None,
             resume_from=self.resume_from if main else None)
 

@@ -8,15 +8,17 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.logging import MMLogger
+from mmengine.optim import build_optim_wrapper
 
 from rstoolbox.datasets.seeding import seeded
 from rstoolbox.datasets.unpaired import check_same_classes
 from rstoolbox.models import SceneClassifier
 from rstoolbox.models.distillers.teacher import check_kept
 from rstoolbox.models.sembridge.gallery import OUTPUTS
-from rstoolbox.registry import DATASETS, HOOKS, MODELS, UnknownTypeError
+from rstoolbox.registry import DATASETS, HOOKS, LOOPS, METRICS, MODELS, OPTIMIZERS, PARAM_SCHEDULERS, UnknownTypeError
 
 from .config_checks import ConfigError, typed_nodes
+from .runner import Runner
 
 PENDING = '<result of the stage {}>'  # stands for a result that is not there yet
 MARK = PENDING.partition('{')[0]
@@ -31,6 +33,9 @@ def check_run(config):
 
     Raises:
         ConfigError: Whatever would end the run, behind the config's key.
+
+    Returns:
+        BaseModel: The model, with random weights.
     """
     datasets = {}
     for key, node in run_datasets(config):
@@ -66,6 +71,8 @@ def check_run(config):
         if isinstance(hook, dict):
             with located(key):
                 HOOKS.build({name: value for name, value in hook.items() if name != 'priority'})
+    _check_parts(config, datasets, model)
+    return model
 
 
 def run_datasets(config):
@@ -94,6 +101,30 @@ def check_sample(preprocessor, dataset):
     with seeded(0):
         batch = pseudo_collate([dataset[0]])
     return preprocessor(batch, False)
+
+
+def _check_parts(config, datasets, model):
+    """Build what a runner makes of its config in the course of a run, or find its type."""
+    for part in ('train', 'val', 'test'):
+        loader = config.get(f'{part}_dataloader')
+        if loader is not None:
+            with located(f'{part}_dataloader'):
+                Runner.build_dataloader(dict(copy.deepcopy(loader), dataset=datasets[f'{part}_dataloader.dataset']))
+        evaluators = config.get(f'{part}_evaluator') or []
+        for evaluator in evaluators if isinstance(evaluators, (list, tuple)) else [evaluators]:
+            with located(f'{part}_evaluator'):
+                METRICS.build(evaluator)
+        loop = config.get(f'{part}_cfg') or {}
+        if loop.get('type'):
+            with located(f'{part}_cfg'):
+                LOOPS.get(loop['type'])
+    if config.get('optim_wrapper') is not None:
+        with located('optim_wrapper'):
+            OPTIMIZERS.get(config.optim_wrapper.optimizer.type)  # mmengine's own error names nothing
+            build_optim_wrapper(model, copy.deepcopy(config.optim_wrapper))
+    for place, scheduler in enumerate(config.get('param_scheduler') or ()):
+        with located(f'param_scheduler.{place}'):
+            PARAM_SCHEDULERS.get(scheduler['type'])
 
 
 def _check_files(dataset):

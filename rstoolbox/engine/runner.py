@@ -59,33 +59,12 @@ class Runner(mmengine.runner.Runner):
                 self._resume = False
         if self._load_from is not None and not self._has_loaded:
             if self._resume:
-                self._check_resumable(self._load_from)
-            elif not self._initialise(self._load_from):
-                raise CheckpointError(f"load_from: '{self._load_from}' holds no weights of the config's model.")
+                check_resumable(self._load_from, self._network())
             else:
+                self.load_checkpoint(self._load_from, revise_keys=[
+                    (r'^module\.', ''), renaming(self._load_from, self._network())])
                 self._has_loaded = True
         super().load_or_resume()
-
-    def _check_resumable(self, path):
-        checkpoint = load_state(path)
-        advice = 'Name an epoch_*.pth of the same run; to start with its weights alone, set load_from instead.'
-        if 'optimizer' not in checkpoint or 'iter' not in checkpoint.get('meta', {}):
-            raise CheckpointError(f"'{path}' holds weights alone, so training cannot go on from it. {advice}")
-        network, saved = self._network(), weights_of(checkpoint)
-        differing = sorted(network.state_dict().keys() ^ saved.keys()) or [
-            name for name, value in network.named_parameters() if name in saved and value.shape != saved[name].shape]
-        if differing:
-            raise CheckpointError(f"'{path}' is a checkpoint of another model: {len(differing)} weights differ (first: "
-                                  f'{differing[0]}), so training cannot go on from it. {advice}')
-
-    def _initialise(self, path):
-        """Load what fits of a checkpoint; a student's own weights go to the student. Tells whether anything did."""
-        own, saved = self._network().state_dict().keys(), weights_of(load_state(path)).keys()
-        for pattern, prefix in (('^', ''), ('^', 'student.'), (r'^student\.', '')):
-            if own & {re.sub(pattern, prefix, name) for name in saved}:
-                self.load_checkpoint(path, revise_keys=[(r'^module\.', ''), (pattern, prefix)])
-                return True
-        return False
 
     def _network(self):
         return self.model.module if is_model_wrapper(self.model) else self.model
@@ -121,6 +100,33 @@ def _end_workers(loader):
     if iterator is not None:
         iterator._shutdown_workers()
         loader._iterator = None
+
+
+def check_resumable(path, network):
+    """Raise a CheckpointError unless training of a network can go on from the checkpoint at ``path``."""
+    checkpoint = load_state(path)
+    advice = 'Name an epoch_*.pth of the same run; to start with its weights alone, set load_from instead.'
+    if 'optimizer' not in checkpoint or 'iter' not in checkpoint.get('meta', {}):
+        raise CheckpointError(f"'{path}' holds weights alone, so training cannot go on from it. {advice}")
+    saved = weights_of(checkpoint)
+    differing = sorted(network.state_dict().keys() ^ saved.keys()) or [
+        name for name, value in network.named_parameters() if name in saved and value.shape != saved[name].shape]
+    if differing:
+        raise CheckpointError(f"'{path}' is a checkpoint of another model: {len(differing)} weights differ (first: "
+                              f'{differing[0]}), so training cannot go on from it. {advice}')
+
+
+def renaming(path, network):
+    """Pattern and replacement by which a checkpoint's names become a network's; its student takes a student's own.
+
+    Raises:
+        CheckpointError: If it holds none of the network's weights.
+    """
+    own, saved = network.state_dict().keys(), weights_of(load_state(path)).keys()
+    for pattern, prefix in (('^', ''), ('^', 'student.'), (r'^student\.', '')):
+        if own & {re.sub(pattern, prefix, name) for name in saved}:
+            return pattern, prefix
+    raise CheckpointError(f"load_from: '{path}' holds no weights of the config's model.")
 
 
 def latest_checkpoint(work_dir):

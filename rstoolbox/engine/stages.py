@@ -1,6 +1,5 @@
 """Stages of an experiment: what must be trained or computed before what, each done once and reused."""
 
-import json
 import logging
 import time
 from abc import ABC, abstractmethod
@@ -14,12 +13,12 @@ from mmengine.logging import print_log
 from rstoolbox.models.classifier import SceneClassifier
 from rstoolbox.models.loading import load_classifier, load_matcher
 from rstoolbox.registry import DATASETS, MODELS, STAGES
-from rstoolbox.structures import content_hash, locked, write_json
+from rstoolbox.structures import content_hash, locked, read_record, write_json
 
 from .config import resolve, runner_config
 from .fingerprints import data_fingerprint, fingerprint_of
 from .preflight import build_quietly, check_run, check_sample, located, run_datasets
-from .runner import Runner, starting_point
+from .runner import Runner, check_resumable, renaming, starting_point
 
 RUN_KEYS = ('model', 'train_dataloader', 'train_cfg', 'val_dataloader', 'val_cfg', 'val_evaluator', 'optim_wrapper',
             'param_scheduler', 'default_hooks', 'custom_hooks', 'randomness', 'auto_scale_lr', 'sync_bn')
@@ -80,6 +79,13 @@ class Stage(ABC):
         if not (path.is_dir() if self.is_folder else path.is_file()):
             raise FileNotFoundError(f"'{path}' is not a {kind}." if path.exists() else f"There is no {kind} '{path}'.")
 
+    def check_resumed(self):
+        """Raise if the folder holds a run of other settings, which cannot go on."""
+        state = self.state()
+        if state and state['fingerprint'] != self.fingerprint:
+            raise ValueError(f'{self.folder} holds a run of {self.name} with other settings, so it cannot be resumed. '
+                             f'{self.advice(state)}Run without --resume to start anew, or choose another --work-dir.')
+
     def record(self):
         """What :meth:`advice` may want to know of this run later; goes into ``stage.json``."""
         return {}
@@ -104,7 +110,7 @@ class Stage(ABC):
             target.parent.mkdir(parents=True, exist_ok=True)
             path.rename(target)
         print_log(f'[{self.name}] {self.folder} held results of other settings or without a record of them; they are '
-                  f'now in {aside}', logger='current', level=logging.WARNING)
+                  f'now in {aside}', 'current', logging.WARNING)
 
     def ensure(self, resume=False):
         """Run the stage unless its result is there already.
@@ -121,16 +127,14 @@ class Stage(ABC):
     def _ensure(self, resume):
         state = self.state()
         if self.finished:
-            print_log(f'[{self.name}] done before with the same settings, reused: {self.artifact} '
-                      f'(delete its stage.json to do it anew)', logger='current')
+            print_log(f'[{self.name}] done before with the same settings, reused: {self.artifact} (delete its '
+                      'stage.json to do it anew)', 'current')
             return self.artifact
         same = state.get('fingerprint') == self.fingerprint
-        if state and not same and resume:
-            raise ValueError(f'{self.folder} holds a run of {self.name} with other settings, so it cannot be resumed. '
-                             f'{self.advice(state)}Run without --resume to start anew, or choose another --work-dir.')
+        if resume:
+            self.check_resumed()
         if state and same and not resume:
-            print_log(f'[{self.name}] starts anew; --resume would go on with the unfinished run in {self.folder}',
-                      logger='current')
+            print_log(f'[{self.name}] starts anew; --resume would go on with the unfinished run in {self.folder}', 'current')
         print_log(f'[{self.name}] runs in {self.folder}', logger='current')
         begin = time.time()
         if is_main_process():
@@ -143,8 +147,9 @@ class Stage(ABC):
         barrier()
         self.run(resume and same)
         if is_main_process():
+            content = content_hash(self.artifact) if self.artifact.is_file() else None  # a gallery checks itself
             write_json(dict(self.record(), fingerprint=self.fingerprint, finished=True, artifact=str(self.artifact),
-                            seconds=round(time.time() - begin, 1)), self._state_file)
+                            content=content, seconds=round(time.time() - begin, 1)), self._state_file)
         barrier()
         print_log(f'[{self.name}] finished in {time.time() - begin:.0f} s: {self.artifact}', logger='current')
         return self.artifact
@@ -165,7 +170,12 @@ class Stage(ABC):
     def finished(self):
         """bool: Whether the artifact is there, made with the same settings."""
         state = self.state()
-        return bool(state.get('finished') and state['fingerprint'] == self.fingerprint and self.artifact.exists())
+        if not state.get('finished') or state['fingerprint'] != self.fingerprint or not self.artifact.exists():
+            return False
+        if state.get('content') is None or state['content'] == content_hash(self.artifact):
+            return True
+        print_log(f'{self.artifact} is not what [{self.name}] left: it is made anew', 'current', logging.WARNING)
+        return False
 
     def state(self):
         """What an earlier run left in the folder; empty if there was none."""
@@ -223,7 +233,11 @@ class TrainStage(Stage):
         return runner_config(self.cfg, self.settings, **values)
 
     def check(self):
-        check_run(self.config())
+        model = check_run(self.config())
+        if self.resume_from:
+            check_resumable(self.resume_from, model)
+        elif self.load_from:
+            renaming(self.load_from, model)
 
     def record(self):
         return dict(max_epochs=(self.config().get('train_cfg') or {}).get('max_epochs'))
@@ -252,8 +266,9 @@ class TrainStage(Stage):
 
     def settings_for_fingerprint(self):
         config = self.config()
-        data = {key: data_fingerprint(DATASETS.build(dataset)) for key, dataset in run_datasets(config)
-                if not key.startswith('test_')}
+        # A match table need not be there yet; it counts by the fingerprint of what makes it.
+        data = {key: data_fingerprint(DATASETS.build({**dataset, **dict.fromkeys({'match_table'} & dataset.keys())}))
+                for key, dataset in run_datasets(config) if not key.startswith('test_')}
         start = {'load_from': content_hash(self.load_from)} if self.load_from else {}
         # The batch size is that of one process.
         return dict({key: config.get(key) for key in RUN_KEYS}, data=data, processes=get_world_size(), **start)
@@ -265,25 +280,16 @@ class TrainStage(Stage):
             return []
         return super()._leftovers()
 
+    def _ensure(self, resume):
+        if self.resume_from and self.finished:
+            print_log(f'[{self.name}] is finished: {self.resume_from} is not used', 'current', logging.WARNING)
+        return super()._ensure(resume)
+
     def run(self, resume):
         start = starting_point(self.folder, resume or self.resume_from is not None, self.resume_from, self.load_from)
         config = self.config(work_dir=str(self.folder), **start,
                              experiment_name=f'{self.name}_{self.fingerprint}_{time.time_ns()}')
         Runner.from_cfg(config).train()
-
-
-def read_record(path, keys):
-    """The JSON mapping in a file with these keys at least; empty, with a warning, where the file is damaged."""
-    if not path.is_file():
-        return {}
-    try:
-        record = json.loads(path.read_text(encoding='utf-8'))
-    except ValueError:
-        record = None
-    if isinstance(record, dict) and record.keys() >= set(keys):
-        return record
-    print_log(f'{path} is damaged; what it recorded counts as unfinished', logger='current', level=logging.WARNING)
-    return {}
 
 
 def build_stage(name, cfg, **kwargs):

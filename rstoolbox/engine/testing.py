@@ -8,11 +8,10 @@ from mmengine.dist import barrier, broadcast_object_list, is_main_process
 from rstoolbox.models.falcon import Falcon
 from rstoolbox.models.loading import load_classifier
 from rstoolbox.registry import DATASETS
-from rstoolbox.structures import write_json
+from rstoolbox.structures import read_record, write_json
 
 from .fingerprints import canonical, data_fingerprint
 from .runner import Runner
-from .stages import read_record
 
 TRAINING_KEYS = ('train_dataloader', 'train_cfg', 'val_dataloader', 'val_cfg', 'val_evaluator', 'optim_wrapper',
                  'param_scheduler')

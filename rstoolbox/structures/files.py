@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import json
+import logging
 import os
 import tempfile
 from contextlib import contextmanager
@@ -24,6 +25,20 @@ def write_json(content, path):
         OSError: If it cannot be written; on a full disk the text says so.
     """
     write_whole(json.dumps(content, ensure_ascii=False, indent=1).encode(), path)
+
+
+def read_record(path, keys):
+    """The JSON mapping in a file with these keys at least; empty, with a warning, where the file is damaged."""
+    if not path.is_file():
+        return {}
+    try:
+        record = json.loads(path.read_text(encoding='utf-8'))
+    except ValueError:
+        record = None
+    if isinstance(record, dict) and record.keys() >= set(keys):
+        return record
+    print_log(f'{path} is damaged; what it recorded counts as unfinished', logger='current', level=logging.WARNING)
+    return {}
 
 
 def write_whole(content, path):

@@ -7,6 +7,7 @@ import torch
 
 from rstoolbox.engine import ConfigError, Experiment, load_config, resolve
 from rstoolbox.registry import MODELS
+from rstoolbox.structures import write_json
 
 THIN = {f'{side}.{key}': value for side in ('teacher', 'student')
         for key, value in {'backbone.stem_channels': 8, 'backbone.base_channels': 8, 'head.in_channels': 64}.items()}
@@ -59,11 +60,27 @@ def test_a_sound_experiment_passes_and_leaves_nothing(experiment, tmp_path):
     ({'ms_data.gallery.classes': ('River', 'Forest')}, "stage 'match': .*only the student has AnnualCrop"),
     ({'teacher.backbone.depth': 17}, "stage 'teacher': model: .*depth 17"),
     ({'teacher.head.in_channels': 32}, "stage 'teacher': model: head.in_channels is 32, but ResNet gives 64 channels"),
+    ({'val_dataloader.sampler.type': 'DefaultSamplr'}, "stage 'teacher': val_dataloader: .*DefaultSampl"),
+    ({'test_dataloader.sampler.type': 'DefaultSamplr'}, "stage 'teacher': test_dataloader: .*DefaultSampl"),
+    ({'learning_rate': 'fast'}, "stage 'teacher': optim_wrapper: "),
+    ({'optim_wrapper.optimizer.type': 'AdamX'}, "stage 'teacher': optim_wrapper: .*AdamX"),
+    ({'param_scheduler.1.type': 'CosineAnealingLR'}, "stage 'teacher': param_scheduler.1: 'CosineAnealingLR' is not in"),
+    ({'model.losses.kd.loss_weight': 'abc'}, "row 'sembridge': model: loss_weight of KD is a number, got 'abc'"),
+    ({'load_from': __file__}, "row 'sembridge': .*test_experiment.py' is damaged or not a checkpoint"),
     ({'student.head.in_channels': 32}, "row 'none': model: head.in_channels is 32, but ResNet gives 64 channels"),
 ])
 def test_what_would_end_it_later_is_named_first(experiment, options, message):
     with pytest.raises(ConfigError, match=message):
         experiment(options).check()
+
+
+@pytest.mark.parametrize(('lines', 'message'), [
+    ("train_cfg = dict(type='EpochLop')", "stage 'teacher': train_cfg: 'EpochLop' is not in the registry"),
+    ("rows = dict(kd={'evaluator': dict(type='SceneMetrc')})", "row 'kd': val_evaluator: 'SceneMetrc' is not in the"),
+])
+def test_a_part_of_a_run_that_does_not_exist_is_named_first(experiment, lines, message):
+    with pytest.raises(ConfigError, match=message):
+        experiment(lines=lines).check()
 
 
 def test_a_loss_that_the_gallery_cannot_serve_is_named_before_the_teacher_trains(experiment, tmp_path):
@@ -118,6 +135,16 @@ def test_a_class_folder_without_images_is_named(experiment, tmp_path):
              f'data_root="{tmp_path}/data", pipeline="${{plain_pipeline}}"))')
     with pytest.raises(ConfigError, match="row 'none': val_dataloader.dataset: Class folder '.*RGB/River' holds no"):
         experiment(lines=lines).check()
+
+
+def test_what_cannot_be_resumed_is_refused_before_any_stage_trains(experiment, weights, tmp_path):
+    for path, message in ((weights['teacher'], 'holds weights alone'), (__file__, 'damaged or not a checkpoint')):
+        with pytest.raises(ConfigError, match=f"row 'sembridge': .*{message}"):
+            Experiment(experiment().cfg, tmp_path / 'run', resume=True, load_from=path).run()
+    write_json(dict(fingerprint='another', finished=True), tmp_path / 'run/kd/stage.json')
+    with pytest.raises(ValueError, match='run/kd holds a run of kd with other settings, so it cannot be resumed'):
+        Experiment(experiment().cfg, tmp_path / 'run', resume=True).run()
+    assert not (tmp_path / 'run/stages').exists()
 
 
 def test_images_that_cannot_be_read_are_all_named_before_anything_trains(experiment, tmp_path):

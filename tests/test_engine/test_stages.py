@@ -7,8 +7,9 @@ import pytest
 
 from rstoolbox.engine.config import load_config
 from rstoolbox.engine.fingerprints import canonical
-from rstoolbox.engine.stages import TrainStage, read_record
+from rstoolbox.engine.stages import TrainStage
 from rstoolbox.registry import STAGES
+from rstoolbox.structures import read_record
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -5,10 +5,9 @@ import io
 from pathlib import Path
 
 from rstoolbox.models.checkpoint import load_state
-from rstoolbox.structures.files import write_whole
+from rstoolbox.structures.files import read_record, write_whole
 from rstoolbox.visualization.curves import read_scalars, validation_curve
 
-from ..stages import read_record
 from ..testing import METRICS
 
 RECORD = 'run.json'  # which run a folder is of

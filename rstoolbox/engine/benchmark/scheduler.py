@@ -12,9 +12,8 @@ from pprint import pformat
 import torch
 from filelock import FileLock, Timeout
 
-from rstoolbox.structures.files import write_json, write_whole
+from rstoolbox.structures.files import read_record, write_json, write_whole
 
-from ..stages import read_record
 from .results import RECORD, read_result
 
 PACKAGE = Path(__file__).resolve().parents[2]

@@ -33,6 +33,8 @@ class TransferLoss(nn.Module):
 
     def __init__(self, loss_weight=1.):
         super().__init__()
+        if not isinstance(loss_weight, (int, float)):
+            raise ValueError(f'loss_weight of {type(self).__name__} is a number, got {loss_weight!r}')
         self.loss_weight = loss_weight
         self.prepared = False
 
