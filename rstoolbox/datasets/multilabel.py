@@ -39,8 +39,8 @@ def read_label_sets(root, sample_ids, classes, label_file=None):
     except ValueError as error:
         raise ValueError(f'{path} is not a label file: it does not hold valid JSON ({error}).') from None
     if not isinstance(table, dict):
-        raise ValueError(f'{path} is not a label file: it holds a {type(table).__name__}, expected a mapping from '
-                         'image to list of classes.')
+        raise ValueError(f'{path} is not a label file: its content is of type {type(table).__name__}, expected a '
+                         'mapping from image to list of classes.')
     missing = [name for name in sample_ids if name not in table]
     if missing:
         raise ValueError(f"{path} has no labels for {len(missing)} images, the first '{missing[0]}'.")

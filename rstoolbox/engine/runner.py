@@ -65,9 +65,9 @@ class Runner(mmengine.runner.Runner):
     def _check_resumable(self, path):
         checkpoint = load_state(path)
         advice = 'Name an epoch_*.pth of the same run; to start with its weights alone, set load_from instead.'
-        if 'optimizer' not in checkpoint or 'iter' not in checkpoint.get('meta', {}):
+        if 'optimizer' not in checkpoint or 'iter' not in (checkpoint.get('meta') or {}):
             raise CheckpointError(f"'{path}' holds weights alone, so training cannot go on from it. {advice}")
-        network, saved = self._network(), weights_of(checkpoint)
+        network, saved = self._network(), weights_of(checkpoint, path)
         differing = sorted(network.state_dict().keys() ^ saved.keys()) or [
             name for name, value in network.named_parameters() if name in saved and value.shape != saved[name].shape]
         if differing:
@@ -76,7 +76,7 @@ class Runner(mmengine.runner.Runner):
 
     def _initialise(self, path):
         """Load what fits of a checkpoint; a student's own weights go to the student. Tells whether anything did."""
-        own, saved = self._network().state_dict().keys(), weights_of(load_state(path)).keys()
+        own, saved = self._network().state_dict().keys(), weights_of(load_state(path), path).keys()
         for pattern, prefix in (('^', ''), ('^', 'student.'), (r'^student\.', '')):
             if own & {re.sub(pattern, prefix, name) for name in saved}:
                 self.load_checkpoint(path, revise_keys=[(r'^module\.', ''), (pattern, prefix)])

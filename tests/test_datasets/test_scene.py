@@ -221,7 +221,7 @@ def test_labels_from_a_file(pair, student_cfg, tmp_path):
         with pytest.raises(ValueError, match=f"labels.json, '{ids[4]}': expected a list of classes, got {entry!r}"):
             DATASETS.build(cfg)
     path.write_text(json.dumps(ids))
-    with pytest.raises(ValueError, match='labels.json is not a label file: it holds a list, expected a mapping from'):
+    with pytest.raises(ValueError, match='labels.json is not a label file: its content is of type list, expected a m'):
         DATASETS.build(cfg)
     with pytest.raises(ValueError, match='Forest_0.jpg holds no labels.*label_file'):
         DATASETS.build(dict(student_cfg, label_kind='multi'))

@@ -125,6 +125,15 @@ def test_checkpoint_of_another_teacher_is_refused(distiller_config, classifier_c
         MODELS.build(distiller_config(teacher=teacher, teacher_checkpoint=teacher_file))
 
 
+@pytest.mark.parametrize('value', [float('nan'), float('inf')])
+def test_a_teacher_whose_training_went_astray_is_refused(distiller_config, teacher_file, value):
+    checkpoint = load_state(teacher_file)
+    checkpoint['state_dict']['backbone.layer1.0.bn1.weight'][3] = value
+    torch.save(checkpoint, teacher_file)
+    with pytest.raises(CheckpointError, match=r'teacher.pth.*NaN or infinite \(first: backbone.layer1.0.bn1.weight\)'):
+        MODELS.build(distiller_config(teacher_checkpoint=teacher_file))
+
+
 def test_scores_of_the_teacher_follow_the_classes_of_the_data_set(steps, distiller_config, classifier_config,
                                                                   pair_batch, tmp_path):
     names = ('Forest', 'River', 'Highway', 'Pasture', 'Sea')
