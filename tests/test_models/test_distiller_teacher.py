@@ -95,6 +95,9 @@ def test_gallery_reads_the_row_of_each_sample(steps, distiller_config, pair_batc
 def test_gallery_without_what_a_loss_needs_or_samples_without_a_row(steps, distiller_config, pair_batch, gallery):
     with pytest.raises(ValueError, match='keeps logits, embedding, tokens, but a transfer loss needs feats'):
         MODELS.build(distiller_config(teacher=None, gallery=gallery))
+    with pytest.raises(ValueError, match="taps of the teacher are module paths by output, .* got 'head'"):
+        MODELS.build(distiller_config(dict(kd=dict(type='KD')), teacher=None, gallery=gallery,
+                                      taps=dict(teacher='head')))
     model = MODELS.build(distiller_config(dict(kd=dict(type='KD')), teacher=None, gallery=gallery))
     batch = pair_batch()
     for sample in batch['data_samples']:
