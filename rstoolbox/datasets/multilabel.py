@@ -5,9 +5,10 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-import scipy.io
 
 from rstoolbox.structures import nearest
+
+from .transforms.readers import read_mat
 
 MAT_LABEL_KEY = 'label'
 
@@ -37,9 +38,15 @@ def read_label_sets(root, sample_ids, classes, label_file=None):
         table = json.loads(path.read_text(encoding='utf-8'))
     except ValueError as error:
         raise ValueError(f'{path} is not a label file: it does not hold valid JSON ({error}).') from None
+    if not isinstance(table, dict):
+        raise ValueError(f'{path} is not a label file: its content is of type {type(table).__name__}, expected a '
+                         'mapping from image to list of classes.')
     missing = [name for name in sample_ids if name not in table]
     if missing:
         raise ValueError(f"{path} has no labels for {len(missing)} images, the first '{missing[0]}'.")
+    for name in sample_ids:
+        if not isinstance(table[name], list):
+            raise ValueError(f"{path}, '{name}': expected a list of classes, got {table[name]!r}.")
     return [_numbers(table[name], classes, f"{path}, '{name}'") for name in sample_ids]
 
 
@@ -54,13 +61,7 @@ def _labels_of_mat(path, classes):
     if path.suffix.lower() != '.mat':
         raise ValueError(f'{path} holds no labels: several classes per image are read from .mat files, or from a JSON '
                          'file given as label_file.')
-    try:
-        content = scipy.io.loadmat(path, variable_names=[MAT_LABEL_KEY], squeeze_me=True, chars_as_strings=True)
-    except NotImplementedError:
-        raise ValueError(f"{path} is a MATLAB 7.3 (HDF5) file, which is not supported: save it with save(..., '-v7') "
-                         'or convert it to .npy.') from None
-    except (OSError, ValueError, TypeError, scipy.io.matlab.MatReadError) as error:
-        raise ValueError(f'{path} cannot be read as a .mat file: {error}.') from None
+    content = read_mat(path, variable_names=[MAT_LABEL_KEY], squeeze_me=True, chars_as_strings=True)
     if MAT_LABEL_KEY not in content:
         raise ValueError(f"{path} has no variable '{MAT_LABEL_KEY}' with the image's classes.")
     return _numbers(np.atleast_1d(content[MAT_LABEL_KEY]).tolist(), classes, path)
@@ -76,7 +77,7 @@ def _numbers(values, classes, source):
             if value not in places:
                 raise ValueError(f"{source}: '{value}' is no class{nearest(value, classes)}.")
         return sorted({places[value] for value in values})
-    if not all(isinstance(value, (int, float)) and value == int(value) for value in values):
+    if not all(isinstance(value, int) or (isinstance(value, float) and value.is_integer()) for value in values):
         raise ValueError(f'{source}: labels are class names or whole numbers, got {values[:5]}.')
     if len(values) == len(classes) and set(values) <= {0, 1}:
         numbers = [index for index, value in enumerate(values) if value]

@@ -95,6 +95,11 @@ class Split:
         missing = [key for key in (*PARTS, 'hash') if not isinstance(content, dict) or key not in content]
         if missing:
             raise ValueError(f'{path} is not a split file: {", ".join(missing)} missing.')
+        for part in PARTS:
+            if not isinstance(content[part], list) or not all(isinstance(name, str) for name in content[part]):
+                raise ValueError(f'{path} is not a split file: {part} should be a list of sample ids.')
+        if not isinstance(content.get('meta') or {}, dict):
+            raise ValueError(f'{path} is not a split file: meta should be a mapping, not {content["meta"]!r}.')
         try:
             split = cls(*(content[part] for part in PARTS), meta=content.get('meta'))
         except ValueError as error:
@@ -125,15 +130,18 @@ def make_split(sample_ids, strata, ratio=(0.6, 0.2, 0.2), seed=0, groups=None):
     Raises:
         ValueError: If the ratio is not three non-negative shares of sum 1 or the lengths differ.
     """
-    ratio = tuple(float(share) for share in ratio)
-    if len(ratio) != 3 or min(ratio) < 0 or abs(sum(ratio) - 1) > 1e-6:
-        raise ValueError(f'The ratio of a split is three shares (train, val, test) of sum 1, got {ratio}.')
+    try:
+        shares = tuple(float(share) for share in ratio)
+    except (TypeError, ValueError):
+        shares = ()
+    if len(shares) != 3 or min(shares) < 0 or not abs(sum(shares) - 1) <= 1e-6:
+        raise ValueError(f'The ratio of a split is three shares (train, val, test) of sum 1, got {ratio!r}.')
     if len(strata) != len(sample_ids) or (groups is not None and len(groups) != len(sample_ids)):
         raise ValueError(f'A split needs one stratum (and group) per sample: {len(sample_ids)} samples, {len(strata)} '
                          f'strata' + ('.' if groups is None else f', {len(groups)} groups.'))
     assign = _by_sample if groups is None else _by_group
-    parts = assign(list(sample_ids), list(strata), ratio, seed, groups)
-    return Split(*parts, meta=dict(ratio=list(ratio), seed=seed, grouped=groups is not None))
+    parts = assign(list(sample_ids), list(strata), shares, seed, groups)
+    return Split(*parts, meta=dict(ratio=list(shares), seed=seed, grouped=groups is not None))
 
 
 def ids_hash(ids):

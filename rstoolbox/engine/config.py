@@ -20,7 +20,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from .config_checks import ConfigError, arguments_of, check_types, find_type
-from .inheritance import merge_inherited, with_inherited
+from .inheritance import INHERIT, merge_inherited, with_inherited
 
 REFERENCE = re.compile(r'^\$\{([\w.]+)\}$')
 # What mmengine's Runner reads although no shipped base has to spell it out, and what an experiment reads beside it.
@@ -116,21 +116,24 @@ def set_option(cfg, path, value, follow_last=False):
     node[last] = value
 
 
-def resolve(cfg):
+def resolve(cfg, key=None):
     """Replace every reference by what it refers to.
 
     Args:
         cfg (mmengine.config.Config): An unresolved config.
+        key (str, optional): Dotted path of the part to resolve; others, which may take long, are left alone.
 
     Returns:
-        mmengine.config.Config: A plain config without references.
+        mmengine.config.Config: A plain config without references; or what stands under ``key``.
 
     Raises:
-        ConfigError: A reference to a key that does not exist.
+        ConfigError: A reference to a key that does not exist, or ``key`` itself does not.
     """
     try:
         tree = OmegaConf.create(cfg.to_dict(), flags=dict(allow_objects=True))
-        resolved = merge_inherited(OmegaConf.to_container(tree, resolve=True))
+        if key is not None:
+            return _resolved_part(tree, key, cfg.filename)
+        resolved = _plain(tree)
     except OmegaConfBaseException as error:
         missing = re.search(r"Interpolation key '([^']+)'", str(error))
         hint = ''
@@ -140,6 +143,23 @@ def resolve(cfg):
         first = str(error).strip().splitlines()[0]
         raise ConfigError(f'{cfg.filename}: {first} at key {error.full_key!r}.{hint}') from None
     return Config(resolved, filename=cfg.filename)
+
+
+def _resolved_part(node, key, source):
+    for part in key.split('.'):
+        known = list(node.keys()) if hasattr(node, 'keys') else []  # 'in' would resolve the part
+        if INHERIT in known:
+            node = _plain(node)  # a part may come from both
+            known = list(node)
+        if part not in known:
+            names = ', '.join(map(str, known)) or 'nothing'
+            raise ConfigError(f"{source} has no '{key}': there is no '{part}' among {names}.")
+        node = node[part]
+    return _plain(node)
+
+
+def _plain(node):
+    return merge_inherited(OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node)
 
 
 def runner_config(cfg, settings=None, **values):

@@ -11,6 +11,7 @@ from rich.progress import Progress
 from torch.utils.data import DataLoader
 
 from rstoolbox.datasets.seeding import seeded
+from rstoolbox.models.distillers.taps import checked_paths
 from rstoolbox.models.loading import load_classifier, load_matcher
 from rstoolbox.models.sembridge.gallery import Gallery, hash_of_weights
 from rstoolbox.models.sembridge.shortlist import shortlist_by_similarity
@@ -39,10 +40,12 @@ class GalleryStage(Stage):
 
     Raises:
         ConfigError: If the pipeline is random.
+        ValueError: If ``taps`` are not module paths by output.
     """
 
     def __init__(self, model, checkpoint, dataset, batch_size=128, taps=None, **kwargs):
-        self.model, self.checkpoint, self.batch_size, self.taps = model, checkpoint, batch_size, dict(taps or {})
+        self.model, self.checkpoint, self.batch_size = model, checkpoint, batch_size
+        self.taps = checked_paths(taps, 'teacher')
         self.dataset = DATASETS.build(dataset)
         super().__init__(**kwargs)
         _check_repeatable(self.dataset, f'stages.{self.name}.dataset')

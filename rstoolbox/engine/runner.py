@@ -106,9 +106,9 @@ def check_resumable(path, network):
     """Raise a CheckpointError unless training of a network can go on from the checkpoint at ``path``."""
     checkpoint = load_state(path)
     advice = 'Name an epoch_*.pth of the same run; to start with its weights alone, set load_from instead.'
-    if 'optimizer' not in checkpoint or 'iter' not in checkpoint.get('meta', {}):
+    if 'optimizer' not in checkpoint or 'iter' not in (checkpoint.get('meta') or {}):
         raise CheckpointError(f"'{path}' holds weights alone, so training cannot go on from it. {advice}")
-    saved = weights_of(checkpoint)
+    saved = weights_of(checkpoint, path)
     differing = sorted(network.state_dict().keys() ^ saved.keys()) or [
         name for name, value in network.named_parameters() if name in saved and value.shape != saved[name].shape]
     if differing:
@@ -122,7 +122,7 @@ def renaming(path, network):
     Raises:
         CheckpointError: If it holds none of the network's weights.
     """
-    own, saved = network.state_dict().keys(), weights_of(load_state(path)).keys()
+    own, saved = network.state_dict().keys(), weights_of(load_state(path), path).keys()
     for pattern, prefix in (('^', ''), ('^', 'student.'), (r'^student\.', '')):
         if own & {re.sub(pattern, prefix, name) for name in saved}:
             return pattern, prefix

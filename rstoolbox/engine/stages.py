@@ -134,7 +134,7 @@ class Stage(ABC):
         if resume:
             self.check_resumed()
         if state and same and not resume:
-            print_log(f'[{self.name}] starts anew; --resume would go on with the unfinished run in {self.folder}', 'current')
+            print_log(f'[{self.name}] starts anew; --resume would go on with what is in {self.folder}', 'current')
         print_log(f'[{self.name}] runs in {self.folder}', logger='current')
         begin = time.time()
         if is_main_process():

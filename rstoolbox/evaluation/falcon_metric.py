@@ -157,5 +157,6 @@ def format_scores(report, variant):
             table.add_row(task if number == 0 else '', str(entry['num_samples']) if number == 0 else '', name, value)
         table.add_section()
     stream = io.StringIO()
-    Console(file=stream, width=120).print(table)
+    # Square brackets and colons of a name are its own, no markup.
+    Console(file=stream, width=120, markup=False, emoji=False).print(table)
     return stream.getvalue().rstrip()

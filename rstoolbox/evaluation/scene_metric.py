@@ -188,7 +188,8 @@ def format_report(report):
                  f'{values[column]:d}' if column == 'support' else f'{values[column]:.2f}' for column in columns]
         table.add_row(name, *cells, *([] if multi else [_mistaken_for(report, index)]))
     text = io.StringIO()
-    Console(file=text, width=120).print(table)
+    # Square brackets and colons of a name are its own, no markup.
+    Console(file=text, width=120, markup=False, emoji=False).print(table)
     return text.getvalue().rstrip()
 
 

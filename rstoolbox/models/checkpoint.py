@@ -68,9 +68,18 @@ def save_student(path, state_dict, meta):
     write_whole(content.getbuffer(), path)
 
 
-def weights_of(checkpoint):
-    """The state dict in what :func:`load_state` returned, without the prefix that a parallel wrapper leaves."""
+def weights_of(checkpoint, path):
+    """The state dict in what :func:`load_state` read from ``path``, without the prefix that a parallel wrapper leaves.
+
+    Raises:
+        CheckpointError: If it holds anything but tensors by name.
+    """
     state_dict = checkpoint.get('state_dict', checkpoint)
+    for name, value in state_dict.items():
+        # Beside its tensors a module may save a state of any kind, which torch calls so.
+        if not isinstance(name, str) or not (isinstance(value, torch.Tensor) or name.endswith('_extra_state')):
+            raise CheckpointError(f"'{path}' holds {name!r} of type {type(value).__name__}, expected tensors by name: "
+                                  "a checkpoint is a mapping with 'state_dict', or a state dict")
     return {name.removeprefix('module.'): value for name, value in state_dict.items()}
 
 
@@ -98,6 +107,10 @@ def _load(source, path, map_location):
     if not isinstance(checkpoint, Mapping):
         raise CheckpointError(f"'{path}' holds a {type(checkpoint).__name__}; a checkpoint is a mapping with "
                               "'state_dict', or a state dict")
+    for key, kinds in (('state_dict', Mapping), ('meta', (Mapping, type(None)))):
+        if not isinstance(checkpoint.get(key, {}), kinds):
+            raise CheckpointError(f"'{path}' holds '{key}' of type {type(checkpoint[key]).__name__}, expected a "
+                                  'mapping. Copy or train it again')
     return checkpoint
 
 

@@ -15,12 +15,12 @@ def load_classifier(network, path, role='model', classes=None):
             the rows of its head are picked by name.
 
     Raises:
-        CheckpointError: If the checkpoint is of other bands, other classes or another architecture; the message names
-            what differs.
+        CheckpointError: If the checkpoint is of other bands, other classes or another architecture, or a weight in it
+            is NaN or infinite; the message names what differs.
     """
     checkpoint = load_state(path)
     meta = checkpoint.get('meta') or {}
-    saved, own = weights_of(checkpoint), network.state_dict()
+    saved, own = weights_of(checkpoint, path), network.state_dict()
     if any(name.startswith('student.') for name in saved):
         saved = {name.removeprefix('student.'): value for name, value in saved.items() if name.startswith('student.')}
     _check_bands(network, saved, own, meta.get('bands'), path, role)
@@ -38,6 +38,7 @@ def load_classifier(network, path, role='model', classes=None):
             (differing, 'of another shape'), (missing, 'missing'), (unexpected, 'that the config has not')) if names]
         raise CheckpointError(f"'{path}' is not a checkpoint of the config's {role} "
                               f'({type(network.backbone).__name__}): weights {", ".join(wrong)}')
+    _check_finite(saved, path, role)
     network.load_state_dict(saved)
 
 
@@ -52,9 +53,9 @@ def load_matcher(model, path):
         dict[str, Tensor]: The weights in it.
 
     Raises:
-        CheckpointError: If it is of other networks; the message counts what differs.
+        CheckpointError: If it is of other networks, with a count of what differs, or a weight in it is NaN or infinite.
     """
-    saved, own = weights_of(load_state(path)), model.state_dict()
+    saved, own = weights_of(load_state(path), path), model.state_dict()
     wrong = [f'{len(names)} {text} (first: {min(names)})' for text, names in (
         ('missing', own.keys() - saved.keys()), ('that the config has not', saved.keys() - own.keys()),
         ('of another shape', {name for name in own.keys() & saved.keys() if saved[name].shape != own[name].shape}),
@@ -63,6 +64,7 @@ def load_matcher(model, path):
         raise CheckpointError(f"'{path}' is not a checkpoint of the config's matcher ({type(model).__name__}): weights "
                               f'{", ".join(wrong)}. Give the checkpoint that the stage matcher left, or a matcher of '
                               'the same networks')
+    _check_finite(saved, path, 'matcher')
     model.load_state_dict(saved)
     return saved
 
@@ -75,10 +77,10 @@ def load_rgb_encoder(backbone, path):
         path (str | Path): A checkpoint of a :class:`~rstoolbox.models.SceneMatcher`.
 
     Raises:
-        CheckpointError: If it is none, or its RGB encoder has another architecture.
+        CheckpointError: If it is none, its RGB encoder has another architecture, or a weight is NaN or infinite.
     """
     prefix = 'encoders.rgb.backbone.'
-    saved = {name.removeprefix(prefix): value for name, value in weights_of(load_state(path)).items()
+    saved = {name.removeprefix(prefix): value for name, value in weights_of(load_state(path), path).items()
              if name.startswith(prefix)}
     if not saved:
         raise CheckpointError(f"the student cannot start from '{path}': it is not the checkpoint of a SceneMatcher")
@@ -90,6 +92,7 @@ def load_rgb_encoder(backbone, path):
             f"the student cannot start from '{path}': {len(differing)} weights of its RGB encoder are not those of the "
             f"student's {type(backbone).__name__} (first: {differing[0]}). Give both one backbone: "
             "matcher.rgb_encoder.backbone='${student.backbone}'")
+    _check_finite(saved, path, 'RGB encoder')
     backbone.load_state_dict(saved)
 
 
@@ -102,6 +105,14 @@ def _check_bands(network, saved, own, bands, path, role):
         if key in saved and saved[key].ndim == own[key].ndim and saved[key].shape[1] != own[key].shape[1]:
             raise CheckpointError(f"the {role} in '{path}' reads {saved[key].shape[1]} bands ('{key}'); the config's "
                                   f'{role} reads {len(network.bands)}: {", ".join(network.bands)}')
+
+
+def _check_finite(saved, path, role):
+    spoilt = next((name for name, value in saved.items()
+                   if value.is_floating_point() and not value.isfinite().all()), None)
+    if spoilt:
+        raise CheckpointError(f"the {role} in '{path}' has weights that are NaN or infinite (first: {spoilt}): its "
+                              'training went astray. Train it again, or give a checkpoint of an earlier epoch')
 
 
 def _pick_classes(saved, trained, wanted, path, role):

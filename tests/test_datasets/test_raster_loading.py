@@ -4,6 +4,7 @@ import logging
 
 import numpy as np
 import pytest
+import scipy.io
 from PIL import Image
 
 from rstoolbox.datasets import EUROSAT_FILE_BANDS, SENTINEL2_SURFACE_BANDS
@@ -201,6 +202,50 @@ def test_files_that_are_cut_off_or_no_image_are_named(tmp_path, write_tif, write
             load(tmp_path / f'gone.{suffix}')
 
 
+def test_what_a_picture_is_decides_how_it_is_read(tmp_path, write_jpg):
+    colour = values((64, 64, 3), np.uint8)
+    jpeg = load(write_jpg(tmp_path / 'a.jpg', colour))['img']
+    Image.fromarray(colour).save(tmp_path / 'a.png')
+    picture = (tmp_path / 'a.png').read_bytes()
+    for name, content, image in (('jpeg.png', (tmp_path / 'a.jpg').read_bytes(), jpeg), ('png.jpg', picture, colour),
+                                 ('longer.png', picture + bytes(200), colour)):
+        (tmp_path / name).write_bytes(content)
+        np.testing.assert_array_equal(load(tmp_path / name)['img'], image)
+    Image.fromarray(values((8, 8)) + 3000).save(tmp_path / 'tiff.png', 'TIFF')
+    with pytest.raises(ValueError, match='tiff.png .* it is a TIFF of more than 8 bits'):
+        load(tmp_path / 'tiff.png')
+
+
+@pytest.mark.parametrize('image, message', [
+    (np.ones((2, 3, 4, 5)), r'shape \(2, 3, 4, 5\)'), (np.ones((0, 0, 4)), r'shape \(0, 0, 4\) .*at least one of each'),
+    (np.ones((4, 4, 4), complex), r'complex numbers \(complex128\); expected real ones')])
+def test_arrays_that_are_no_images_are_named(tmp_path, write_mat, image, message):
+    np.save(tmp_path / 'a.npy', image)
+    write_mat(tmp_path / 'a.mat', image)
+    for name in ('a.npy', 'a.mat'):
+        with pytest.raises(ValueError, match=f'{name} holds .*{message}'):
+            load(tmp_path / name, sensor='sentinel2_l2a', file_bands=['B02', 'B03', 'B04', 'B08'])
+
+
+def test_a_geotiff_of_complex_numbers_is_refused(tmp_path, write_tif):
+    path = write_tif(tmp_path / 'slc.tif', np.full((4, 4, 2), 1 + 2j, np.complex64), ('B02', 'B03'))
+    with pytest.raises(ValueError, match=r'slc.tif holds complex numbers \(complex64\); expected real ones'):
+        load(path, sensor='sentinel2_l2a')
+
+
+@pytest.mark.parametrize('name, write', [
+    ('a.mat', lambda path: scipy.io.savemat(path, dict(msi=values((64, 64, 4))), do_compression=True)),
+    ('a.npy', lambda path: np.save(path, values((64, 64, 4)))),
+    ('several.npy', lambda path: path.write_bytes(b'PK\x03\x04' + bytes(99)))])  # as of np.savez
+def test_a_damaged_array_is_named(tmp_path, name, write):
+    write(tmp_path / name)
+    with open(tmp_path / name, 'r+b') as file:
+        file.seek(200 if name == 'a.mat' else 20)
+        file.write(b'((')
+    with pytest.raises(ValueError, match=rf'{name} \([\d,]+ bytes\) cannot be read as a'):
+        load(tmp_path / name, sensor='sentinel2_l2a', file_bands=['B02', 'B03', 'B04', 'B08'])
+
+
 def test_wrong_band_counts_and_names(tmp_path, write_tif, write_mat):
     path = write_tif(tmp_path / 'a.tif', values())
     with pytest.raises(ValueError, match="a.tif has 4 bands, but sensor 'sentinel2_l2a' has 12: .*file_bands"):
@@ -219,7 +264,6 @@ def test_wrong_band_counts_and_names(tmp_path, write_tif, write_mat):
 
 
 def test_mat_files_without_a_clear_image(tmp_path):
-    import scipy.io
     scipy.io.savemat(tmp_path / 'a.mat', dict(one=np.ones((2, 2, 3)), two=np.ones((2, 2, 3))))
     with pytest.raises(ValueError, match="a.mat has no array 'msi' and 2 three-dimensional arrays.*one, two"):
         load(tmp_path / 'a.mat')

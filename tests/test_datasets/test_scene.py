@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+import scipy.io
 import torch
 from mmengine.dataset import pseudo_collate
 from torch.utils.data import DataLoader
@@ -190,15 +191,20 @@ def test_several_classes_per_image(tmp_path, write_mat):
     assert dataset.gt_labels.tolist() == [[1, 1, 0], [0, 0, 1], [0, 0, 1], [0, 1, 0]]
     assert dataset[0]['data_samples'].gt_label.tolist() == [0, 1] and dataset.get_cat_ids(0) == [0, 1]
     for label, message in ((np.array([7]), 'e.mat: class number 7 is outside 0 to 2'),
+                           (np.array([np.nan, 1, 0]), r'e.mat: labels are class names or whole numbers, got \[nan, 1'),
+                           (np.array([np.inf]), r'e.mat: labels are class names or whole numbers, got \[inf'),
                            ('ports', "e.mat: 'ports' is no class, nearest is 'port'"),
                            (None, "e.mat has no variable 'label'"),
                            (np.array([0, 0, 0]), 'e.mat: the image has no class')):
         write_mat(tmp_path / 'MS' / 'sea' / 'e.mat', image, label)
         with pytest.raises(ValueError, match=message):
             SceneDataset(**cfg)
-    (tmp_path / 'MS' / 'sea' / 'e.mat').write_bytes(b'no')
-    with pytest.raises(ValueError, match='e.mat cannot be read as a .mat file'):
-        SceneDataset(**cfg)
+    path = tmp_path / 'MS' / 'sea' / 'e.mat'
+    scipy.io.savemat(path, dict(msi=image, label=np.arange(99)), do_compression=True)
+    for damaged in (b'no', path.read_bytes()[:200] + b'((' + path.read_bytes()[202:]):
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r'e.mat \([\d,]+ bytes\) cannot be read as a .mat file'):
+            SceneDataset(**cfg)
 
 
 def test_labels_from_a_file(pair, student_cfg, tmp_path):
@@ -209,6 +215,13 @@ def test_labels_from_a_file(pair, student_cfg, tmp_path):
     assert DATASETS.build(cfg).gt_labels[:2].tolist() == [[1, 0], [1, 1]]
     path.write_text(json.dumps({ids[0]: ['Forest']}))
     with pytest.raises(ValueError, match="labels.json has no labels for 9 images, the first 'RGB/Forest/Forest_1.jpg'"):
+        DATASETS.build(cfg)
+    for entry in (3, None, 'Forest'):
+        path.write_text(json.dumps({**dict.fromkeys(ids, ['Forest']), ids[4]: entry}))
+        with pytest.raises(ValueError, match=f"labels.json, '{ids[4]}': expected a list of classes, got {entry!r}"):
+            DATASETS.build(cfg)
+    path.write_text(json.dumps(ids))
+    with pytest.raises(ValueError, match='labels.json is not a label file: its content is of type list, expected a m'):
         DATASETS.build(cfg)
     with pytest.raises(ValueError, match='Forest_0.jpg holds no labels.*label_file'):
         DATASETS.build(dict(student_cfg, label_kind='multi'))

@@ -56,7 +56,8 @@ def test_the_split_of_a_seed_never_changes():
 FROZEN_HASH = '93210ab8a4640a04'
 
 
-@pytest.mark.parametrize('ratio', [(0.5, 0.5), (0.9, 0.2, 0.2), (1.2, -0.1, -0.1)])
+@pytest.mark.parametrize('ratio', [(0.5, 0.5), (0.9, 0.2, 0.2), (1.2, -0.1, -0.1), (float('nan'), 0.5, 0.5), 'abc',
+                                   0.6])
 def test_a_ratio_is_three_shares_of_sum_one(ratio):
     with pytest.raises(ValueError, match='three shares'):
         make_split(['a'], [0], ratio)
@@ -85,6 +86,11 @@ def test_saved_splits_are_checked_when_read(tmp_path):
     path.write_text(json.dumps({**content, 'test': ['a']}))
     with pytest.raises(ValueError, match="split.json: .*'a' in train and test"):
         Split.load(path)
+    for change, message in ((dict(train=1), 'train'), (dict(val=None), 'val'), (dict(test='abc'), 'test'),
+                            (dict(train=[['a']]), 'train'), (dict(meta=[1]), 'meta')):
+        path.write_text(json.dumps({**content, **change}))
+        with pytest.raises(ValueError, match=f'split.json is not a split file: {message} should be a'):
+            Split.load(path)
     path.write_text('[]')
     with pytest.raises(ValueError, match='not a split file: train, val, test, hash missing'):
         Split.load(path)

@@ -1,18 +1,22 @@
 """Runs of a benchmark, with a stand-in for the training: what is started, how often, and what is said of it."""
 
+import io
 import json
 import os
 import shlex
 import signal
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine.config import Config
+from rich.console import Console
 
 from rstoolbox.engine.benchmark import Run, Scheduler, read_result
 from rstoolbox.engine.benchmark import scheduler as module
+from rstoolbox.engine.benchmark.progress import Progress
 
 # Stands in for train.py: notes that it was started, and behaves as its method's name says.
 TRAIN = """
@@ -202,3 +206,11 @@ def test_slurm_gets_one_gpu_and_a_port_for_each_run(tools, tmp_path, monkeypatch
     assert said[0] == ['gpu', 'mini-thin-kd-seed0', str(scheduler.cells[0].folder / 'config.py'),
                        str(scheduler.cells[0].folder), '--resume', '1', '29500']
     assert said[1][-1] == '29501'
+
+
+def test_a_name_that_looks_like_markup_stands_in_the_table():
+    cell = SimpleNamespace(run=SimpleNamespace(name='[dense]/[/red]/kd'), state='waiting', seconds=None, result=None)
+    console = Console(file=io.StringIO(), force_terminal=True, width=100)
+    with Progress([cell], console):
+        pass
+    assert cell.run.name in console.file.getvalue()

@@ -99,6 +99,26 @@ find_unused_parameters = True
     assert runner_config(cfg, cfg.rows.few).train_cfg.max_epochs == 2
 
 
+@pytest.mark.parametrize('key, value', [
+    ('data.train.data_root', 'data/here'), ('train_dataloader.dataset', dict(type='A', data_root='data/here')),
+    ('heir', dict(type='A', data_root='mine', seed=3)), ('heir.type', 'A'), ('heirs.first.data_root', 'mine')])
+def test_a_part_is_resolved_alone(tmp_path, key, value):
+    path = tmp_path / 'config.py'
+    path.write_text("""
+data_root = 'data/here'
+data = dict(train=dict(type='A', data_root='${data_root}'))
+train_dataloader = dict(dataset='${data.train}', broken='${nothing}')
+heir = dict(_inherit_='${data.train}', data_root='mine', seed=3)
+heirs = dict(first='${heir}', broken='${num_classes_of:data.nothing}')
+""")
+    cfg = load_config(path)
+    assert resolve(cfg, key) == value
+    with pytest.raises(ConfigError, match="config.py has no 'data.trian': there is no 'trian' among train"):
+        resolve(cfg, 'data.trian')
+    with pytest.raises(ConfigError, match="Interpolation key 'nothing' not found"):
+        resolve(cfg, 'train_dataloader')
+
+
 @pytest.mark.parametrize('path, near', [
     ('data_rot', "'data_root'"),
     ('train_dataloader.batchsize', "'train_dataloader.batch_size'"),

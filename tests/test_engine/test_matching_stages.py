@@ -53,6 +53,11 @@ def test_the_gallery_taps_the_teacher_where_the_distiller_says(tmp_path, base):
     assert (before['logits'] == after['logits']).all()
 
 
+def test_taps_of_the_gallery_are_paths_by_output(stage):
+    with pytest.raises(ValueError, match="taps of the teacher are module paths by output, .* got 'head'"):
+        stage({'model.taps': dict(teacher='head')}, 'gallery')
+
+
 def test_each_student_sample_is_matched_within_its_class(tmp_path, stage):
     match = stage()
     save(tmp_path / 'matcher.pth', match.model)

@@ -98,6 +98,14 @@ def test_report_is_json_with_class_names():
     assert 'Forest (1)' in table and 'accuracy 66.67' in table
 
 
+def test_names_that_look_like_markup_stand_in_the_table():
+    names = ('[dense] forest', '[/red]y', ':ocean:')
+    _, metric = _evaluate(np.eye(3)[[0, 0, 1]], [0, 1, 2], classes=names)
+    first, second, third = [line.split('│')[1].strip() for line in format_report(metric.report).splitlines()[4:7]]
+    assert (first, second, third) == names
+    assert '[dense] forest (1)' in format_report(metric.report)
+
+
 def test_a_class_without_samples_is_named(caplog):
     with caplog.at_level(logging.WARNING):
         metrics, metric = _evaluate([[.9, .1, .0]], [0])

@@ -13,6 +13,8 @@ from mmengine.runner import CheckpointLoader, Runner
 from torch.utils.data import Dataset
 
 from rstoolbox.models import CheckpointError, load_state, save_student
+from rstoolbox.models.loading import load_classifier
+from rstoolbox.registry import MODELS
 
 RGB = ('R', 'G', 'B')
 
@@ -139,6 +141,20 @@ def test_something_else_than_a_mapping_is_refused(tmp_path):
     torch.save([torch.zeros(2)], tmp_path / 'list.pth')
     with pytest.raises(CheckpointError, match="holds a list; a checkpoint is a mapping with 'state_dict'"):
         load_state(tmp_path / 'list.pth')
+
+
+@pytest.mark.parametrize('content, message', [
+    (dict(state_dict=3), "holds 'state_dict' of type int, expected a mapping"),
+    (dict(state_dict=None), "holds 'state_dict' of type NoneType, expected a mapping"),
+    (dict(state_dict={}, meta=[1]), "holds 'meta' of type list, expected a mapping"),
+    (dict(state_dict={'head.fc.weight': 'heavy'}), "holds 'head.fc.weight' of type str, expected tensors by name"),
+    ({'head.fc.weight': 3}, "holds 'head.fc.weight' of type int, expected tensors by name"),
+    (dict(state_dict={3: torch.zeros(2)}), 'holds 3 of type Tensor, expected tensors by name'),
+])
+def test_what_is_no_state_dict_is_named(content, message, classifier_config, tmp_path):
+    torch.save(content, tmp_path / 'odd.pth')
+    with pytest.raises(CheckpointError, match=f"odd.pth' {message}"):
+        load_classifier(MODELS.build(classifier_config()), tmp_path / 'odd.pth')
 
 
 def test_a_missing_checkpoint_is_named(tmp_path):

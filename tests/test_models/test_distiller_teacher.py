@@ -95,6 +95,9 @@ def test_gallery_reads_the_row_of_each_sample(steps, distiller_config, pair_batc
 def test_gallery_without_what_a_loss_needs_or_samples_without_a_row(steps, distiller_config, pair_batch, gallery):
     with pytest.raises(ValueError, match='keeps logits, embedding, tokens, but a transfer loss needs feats'):
         MODELS.build(distiller_config(teacher=None, gallery=gallery))
+    with pytest.raises(ValueError, match="taps of the teacher are module paths by output, .* got 'head'"):
+        MODELS.build(distiller_config(dict(kd=dict(type='KD')), teacher=None, gallery=gallery,
+                                      taps=dict(teacher='head')))
     model = MODELS.build(distiller_config(dict(kd=dict(type='KD')), teacher=None, gallery=gallery))
     batch = pair_batch()
     for sample in batch['data_samples']:
@@ -123,6 +126,15 @@ def test_checkpoint_of_another_teacher_is_refused(distiller_config, classifier_c
     teacher = classifier_config(**{**dict(bands=TEN_BANDS, width=16), **change})
     with pytest.raises(CheckpointError, match=message):
         MODELS.build(distiller_config(teacher=teacher, teacher_checkpoint=teacher_file))
+
+
+@pytest.mark.parametrize('value', [float('nan'), float('inf')])
+def test_a_teacher_whose_training_went_astray_is_refused(distiller_config, teacher_file, value):
+    checkpoint = load_state(teacher_file)
+    checkpoint['state_dict']['backbone.layer1.0.bn1.weight'][3] = value
+    torch.save(checkpoint, teacher_file)
+    with pytest.raises(CheckpointError, match=r'teacher.pth.*NaN or infinite \(first: backbone.layer1.0.bn1.weight\)'):
+        MODELS.build(distiller_config(teacher_checkpoint=teacher_file))
 
 
 def test_scores_of_the_teacher_follow_the_classes_of_the_data_set(steps, distiller_config, classifier_config,

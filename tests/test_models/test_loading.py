@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from rstoolbox.models import CheckpointError, save_student
+from rstoolbox.models import CheckpointError, load_state, save_student
 from rstoolbox.registry import MODELS
 
 
@@ -41,3 +41,12 @@ def test_an_encoder_of_another_kind_is_no_start(classifier_config, matcher_file,
     save_student(tmp_path / 'classifier.pth', MODELS.build(classifier_config()).state_dict(), {})
     with pytest.raises(CheckpointError, match='not the checkpoint of a SceneMatcher'):
         distiller(classifier_config, str(tmp_path / 'classifier.pth')).init_weights()
+
+
+def test_an_encoder_whose_training_went_astray_is_no_start(classifier_config, matcher_file):
+    path, _ = matcher_file(width=8)
+    weights = load_state(path)['state_dict']
+    weights['encoders.rgb.backbone.bn1.bias'][0] = float('nan')
+    save_student(path, weights, {})
+    with pytest.raises(CheckpointError, match=r'matcher.pth.*NaN or infinite \(first: bn1.bias\)'):
+        distiller(classifier_config, path).init_weights()

@@ -64,6 +64,8 @@ data = dict(train=dict(
     type='SceneDataset', data_root='{patches}', sensor='sentinel2_l2a', file_bands=['B02', 'B08'], bands=['B08'],
     pipeline=[dict(type='LoadRaster'), dict(type='ToReflectance'), dict(type='RandomRot90')]))
 train_dataloader = dict(dataset='${{data.train}}')
+num_classes = '${{num_classes_of:elsewhere}}'  # what is not asked for is not looked at
+elsewhere = dict(type='SceneDataset', data_root='nowhere')
 """)
     done = run('compute_statistics.py', config, '--out', tmp_path / 'out.json')
     assert done.returncode == 0, done.stderr

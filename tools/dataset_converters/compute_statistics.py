@@ -49,13 +49,8 @@ def names(text):
 
 
 def from_config(args):
-    node = resolve(load_config(args.source, args.cfg_options))
-    for part in args.key.split('.'):
-        if not hasattr(node, 'keys') or part not in node:
-            known = ', '.join(node) if hasattr(node, 'keys') else 'nothing'
-            raise ValueError(f"{args.source} has no '{args.key}': there is no '{part}' among {known}.")
-        node = node[part]
-    if not hasattr(node, 'get') or 'type' not in node:
+    node = resolve(load_config(args.source, args.cfg_options), args.key)
+    if not isinstance(node, dict) or 'type' not in node:
         raise ValueError(f"'{args.key}' in {args.source} is no data set (a dict with a type).")
     dataset = DATASETS.build(node)
     if not hasattr(dataset, 'pipeline'):

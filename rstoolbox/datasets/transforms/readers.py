@@ -1,7 +1,9 @@
 """Reading one image file into an array, whatever its format; every failure names the file."""
 
 import io
+import tokenize
 import warnings
+import zlib
 from pathlib import Path
 
 import cv2
@@ -16,7 +18,10 @@ ARRAY_SUFFIXES = ('.mat', '.npy')
 PICTURE_SUFFIXES = ('.jpg', '.jpeg', '.png')
 SUFFIXES = GEOTIFF_SUFFIXES + ARRAY_SUFFIXES + PICTURE_SUFFIXES
 MAT_IMAGE_KEY = 'msi'
-PNG_END = b'IEND\xaeB`\x82'
+PNG_START, PNG_END = b'\x89PNG\r\n\x1a\n', b'IEND\xaeB`\x82'
+# What numpy and scipy raise on a damaged file, beside what they say about it themselves.
+DAMAGED = (OSError, EOFError, ValueError, TypeError, IndexError, KeyError, tokenize.TokenError, zlib.error,
+           scipy.io.matlab.MatReadError)
 
 
 def read_geotiff(path, choose):
@@ -31,7 +36,7 @@ def read_geotiff(path, choose):
         ``geotransform`` (affine.Affine) and ``nodata`` (one value or None per band read).
 
     Raises:
-        ValueError: If the file is no raster or is cut off.
+        ValueError: If the file is no raster, is cut off or holds complex numbers.
     """
     try:
         # Pictures without coordinates are fine here; listing a folder of 100,000 files at every opening is not.
@@ -44,6 +49,7 @@ def read_geotiff(path, choose):
                 meta = dict(crs=source.crs, geotransform=source.transform, nodata=nodata)
     except RasterioError as error:
         raise _unreadable(path, 'GeoTIFF', error) from None
+    _check_real(image, path)
     return np.ascontiguousarray(image.transpose(1, 2, 0)), meta
 
 
@@ -52,23 +58,13 @@ def read_array(path, choose):
 
     A ``.mat`` file holds the image under ``msi`` or as its only three-dimensional array. Bands may come first or last.
     """
-    try:
-        if path.suffix.lower() == '.npy':
-            image = np.load(path, allow_pickle=False)
-        else:
-            image = _image_of_mat(scipy.io.loadmat(path), path)
-    except NotImplementedError:
-        raise ValueError(f'{path} is a MATLAB 7.3 (HDF5) file, which is not supported: save it with '
-                         "save(..., '-v7') or convert it to .npy.") from None
-    except (OSError, EOFError, TypeError, IndexError, KeyError, scipy.io.matlab.MatReadError) as error:
-        raise _unreadable(path, f'{path.suffix} file', error) from None
-    except ValueError as error:
-        raise error if str(path) in str(error) else _unreadable(path, f'{path.suffix} file', error) from None
+    image = _image_of_mat(read_mat(path), path) if path.suffix.lower() == '.mat' else _read_npy(path)
+    _check_real(image, path)
     if image.ndim == 2:
         image = image[:, :, None]
-    if image.ndim != 3 or not (np.issubdtype(image.dtype, np.number) or image.dtype == bool):
+    if image.ndim != 3 or not image.size or image.dtype.kind not in 'biuf':
         raise ValueError(f'{path} holds an array of shape {image.shape} and type {image.dtype}; expected numbers, '
-                         'H x W x bands.')
+                         'H x W x bands, at least one of each.')
     try:
         places = choose(image.shape[2], None)
     except ValueError:
@@ -82,6 +78,25 @@ def read_array(path, choose):
     return np.ascontiguousarray(image[:, :, places]), dict(crs=None, geotransform=None, nodata=[None] * len(places))
 
 
+def read_mat(path, **options):
+    """Return the variables of a ``.mat`` file.
+
+    Args:
+        path (Path): The file.
+        options: As for ``scipy.io.loadmat``.
+
+    Raises:
+        FileNotFoundError, ValueError: If there is no such file, or it is damaged or of MATLAB 7.3.
+    """
+    try:
+        return scipy.io.loadmat(path, **options)
+    except NotImplementedError:
+        raise ValueError(f'{path} is a MATLAB 7.3 (HDF5) file, which is not supported: save it with '
+                         "save(..., '-v7') or convert it to .npy.") from None
+    except DAMAGED as error:
+        raise _unreadable(path, '.mat file', error) from None
+
+
 def read_picture(path, choose):
     """Read channels of a JPEG or PNG of 8 or 16 bits as R, G, B; the arguments and errors of :func:`read_geotiff`.
 
@@ -91,10 +106,12 @@ def read_picture(path, choose):
     converted = None
     try:
         content = path.read_bytes()
-        if path.suffix.lower() == '.png':
+        if content.startswith(PNG_START):  # whatever it is called: many a .png is a JPEG
             image, converted = _decode_png(content)
         else:
             picture = Image.open(io.BytesIO(content))
+            if picture.mode.startswith(('I', 'F')):  # PIL would cut its values to 0 to 255
+                raise ValueError(f'it is a {picture.format} of more than 8 bits, whose name must end accordingly')
             if picture.mode != 'RGB':
                 converted = picture.mode
                 picture = picture.convert('RGB')
@@ -119,7 +136,8 @@ def reader_for(path):
 
 def _decode_png(content):
     # OpenCV keeps 16 bits, which PIL cuts to 8 for colour; but it fills a cut-off file with zeros without a word.
-    if PNG_END not in content[-64:]:
+    # Other programs may have written something behind its end.
+    if PNG_END not in content:
         raise ValueError('the file is cut off')
     image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     if image is None:
@@ -127,6 +145,20 @@ def _decode_png(content):
     if image.ndim == 2:
         return np.repeat(image[:, :, None], 3, axis=2), 'grey'
     return image[:, :, 2::-1], 'RGBA' if image.shape[2] == 4 else None
+
+
+def _read_npy(path):
+    try:
+        with path.open('rb') as file:
+            return np.lib.format.read_array(file, allow_pickle=False)
+    except DAMAGED as error:
+        raise _unreadable(path, '.npy file', error) from None
+
+
+def _check_real(image, path):
+    if np.iscomplexobj(image):
+        raise ValueError(f'{path} holds complex numbers ({image.dtype}); expected real ones. Save their amplitude, or '
+                         'real and imaginary part as bands of their own.')
 
 
 def _image_of_mat(content, path):

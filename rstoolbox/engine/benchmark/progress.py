@@ -5,6 +5,7 @@ from collections import Counter
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from .scheduler import DONE, ELSEWHERE, FAILED, RUNNING, WAITING
 
@@ -55,7 +56,8 @@ class Progress:
         order = list(COLOURS)
         # What goes on first: a long list is cut at the bottom of the terminal.
         for cell in sorted(self.cells, key=lambda cell: order.index(cell.state)):
-            table.add_row(*_columns(cell), style=COLOURS[cell.state])
+            # As text: square brackets of a name are its own, no markup.
+            table.add_row(*map(Text, _columns(cell)), style=COLOURS[cell.state])
         return table
 
 

@@ -44,8 +44,9 @@ class Distiller(BaseModel):
         init_cfg (dict, optional): As in mmengine.
 
     Raises:
-        ValueError: If losses are named without a teacher, a name is taken, a tap's module does not exist, a loss needs
-            what a side does not give, shapes do not fit, or a loss of softmax logits meets a teacher of several labels.
+        ValueError: If losses are named without a teacher, a name is taken, a tap or the image size is malformed, a loss
+            needs what a side does not give, shapes do not fit, or a loss of softmax logits meets a teacher of several
+            labels.
         CheckpointError: If the teacher's checkpoint or the start is of another network.
     """
 
@@ -55,11 +56,12 @@ class Distiller(BaseModel):
             raise ValueError(f'the losses {", ".join(losses)} need a teacher or a gallery of its outputs')
         if 'task' in losses:
             raise ValueError("'task' is the name of the student's own loss; name the transfer loss otherwise")
-        unknown = set(taps or ()) - {'student', 'teacher'}
-        if unknown:
-            raise ValueError(f"taps are given as dict(student=..., teacher=...), not {', '.join(sorted(unknown))}")
-        taps = taps or {}
+        taps = {} if taps is None else taps
+        if not isinstance(taps, Mapping) or not set(taps) <= {'student', 'teacher'}:
+            raise ValueError(f'taps are given as dict(student=..., teacher=...), not {taps!r}')
         sizes = image_size if isinstance(image_size, Mapping) else dict(student=image_size, teacher=image_size)
+        if set(sizes) != {'student', 'teacher'}:
+            raise ValueError(f'image_size is one number or dict(student=..., teacher=...) with both, not {sizes!r}')
         student = MODELS.build(student)
         check_classifier(student, 'student', sizes['student'])
         # A student starts from the same weights whatever parts its losses have.

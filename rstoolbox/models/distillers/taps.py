@@ -2,6 +2,7 @@
 
 import contextlib
 import difflib
+from collections.abc import Mapping
 from functools import partial
 
 import torch
@@ -26,17 +27,15 @@ class FeatureTaps:
         side (str): ``student`` or ``teacher``, for messages.
 
     Raises:
-        ValueError: If an output or a path does not exist, with the nearest that does.
+        ValueError: If an output or a path does not exist, with the nearest that does, or ``paths`` is no such mapping.
     """
 
     def __init__(self, network, outputs, paths=None, side='network'):
         self.side = side
         self._seen = None
-        unknown = set(paths or ()) - set(FORMS)
-        if unknown:
-            raise ValueError(f'taps of the {side} name {", ".join(sorted(unknown))}; outputs are {", ".join(FORMS)}')
-        known = {**DEFAULT_PATHS, **(paths or {})}
-        if getattr(network, 'neck', None) is None and 'embedding' not in (paths or {}):
+        paths = checked_paths(paths, side)
+        known = {**DEFAULT_PATHS, **paths}
+        if getattr(network, 'neck', None) is None and 'embedding' not in paths:
             known['embedding'] = 'backbone'
         known.setdefault('tokens', known['feats'])
         self.paths = {name: known[name] for name in sorted(outputs)}
@@ -74,6 +73,18 @@ class FeatureTaps:
         except _WrongFormError as error:
             raise ValueError(f"the tap {name}='{path}' of the {self.side} gives {error}, expected {FORMS[name]}. Name "
                              f'another module: taps=dict({self.side}=dict({name}=...))') from None
+
+
+def checked_paths(paths, side):
+    """The paths of :class:`FeatureTaps` as a dict, empty for None; ValueError if they are no paths of outputs."""
+    paths = {} if paths is None else paths
+    if not isinstance(paths, Mapping) or not all(isinstance(text, str) for pair in paths.items() for text in pair):
+        raise ValueError(f"taps of the {side} are module paths by output, as in dict(embedding='backbone.layer4'); got "
+                         f'{paths!r}')
+    unknown = set(paths) - set(FORMS)
+    if unknown:
+        raise ValueError(f'taps of the {side} name {", ".join(sorted(unknown))}; outputs are {", ".join(FORMS)}')
+    return dict(paths)
 
 
 class _WrongFormError(Exception):

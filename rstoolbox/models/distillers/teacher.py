@@ -11,7 +11,7 @@ from rstoolbox.registry import MODELS
 from ..classifier import SceneClassifier
 from ..loading import load_classifier
 from ..sembridge.gallery import Gallery
-from .taps import FeatureTaps
+from .taps import FeatureTaps, checked_paths
 
 
 class FrozenTeacher:
@@ -110,10 +110,10 @@ class GalleryTeacher:
         self.outputs = sorted(outputs)
         self.device = torch.device('cpu')
         check_kept(self.outputs, self.gallery.names, f"'{folder}'")
-        if dict(paths or {}) != self.gallery.taps:
+        paths = checked_paths(paths, 'teacher')
+        if paths != self.gallery.taps:
             raise ValueError(f"the gallery '{folder}' was made with the taps {self.gallery.taps}, and taps.teacher is "
-                             f'{dict(paths or {})}; give the stage gallery the same taps, or train with the teacher in '
-                             'the loop')
+                             f'{paths}; give the stage gallery the same taps, or train with the teacher in the loop')
 
     def __call__(self, inputs, data_samples):
         """The rows that the samples' ``teacher_index`` names."""

@@ -233,7 +233,7 @@ def _original_config(config, rows):
 def _read_weights(source):
     if (source / WEIGHTS).is_file() or not (source / PICKLED).is_file():
         return read_safetensors(source / WEIGHTS)
-    return weights_of(load_state(source / PICKLED))
+    return weights_of(load_state(source / PICKLED), source / PICKLED)
 
 
 def _check_tables(state, source):

@@ -130,7 +130,7 @@ class Falcon(BaseModel):
         Raises:
             FileNotFoundError, CheckpointError: If there is none at ``path``, or it is of another model or tokenizer.
         """
-        self.load_state_dict(weights_of(load_state(path)))
+        self.load_state_dict(weights_of(load_state(path), path))
 
     def merge(self):
         """Merge the low-rank matrices into the network, which is then trained and saved as a whole."""
