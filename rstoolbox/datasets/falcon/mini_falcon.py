@@ -17,8 +17,9 @@ from .falcon_sft import FalconSFT
 from .mini_falcon_scenes import GROUNDS, OBJECTS, SIZE, draw_objects, draw_scene
 from .record_files import write_records
 
-VERSION = 2  # of the generator: a folder written by another one is made anew
+VERSION = 3  # of the generator: a folder written by another one is made anew
 SPLITS = dict(train=1., val=0.1, test=0.1)  # scenes, as a share of those of the training split
+DATES = 3  # later than that of the scene
 PLACES = ('upper left', 'upper right', 'lower left', 'lower right')
 
 
@@ -27,13 +28,13 @@ class MiniFalcon(FalconSFT):
     """The embedded records, made on first use.
 
     Scenes of 96 x 96 pixels, four grounds with one to three objects of four classes, small or large, at any angle; the
-    same scene on a later date, where an object has come or gone, or nothing has. Splits share no scene.
+    same scene on three later dates, where an object has come or gone, or nothing has. Splits share no scene.
 
     ::
 
         data_root/
             train.jsonl  val.jsonl  test.jsonl
-            images/train_0001.png  images/train_0001_after.png  ...
+            images/train_0001.png  images/train_0001_after1.png  ...
 
     Args:
         data_root (str): Folder of the data set; written there if it is absent.
@@ -75,7 +76,7 @@ def make_mini_falcon(out, seed=0, scenes=1000, force=False):
 
 
 class _SceneRecords(ObjectConverter):
-    """Records of drawn scenes; ``drawn`` is for each image its name, ground, objects and what changed."""
+    """Records of drawn scenes; ``drawn`` is for each its name, ground, objects and what changed until later dates."""
 
     tasks = ('REG_DET_HBB', 'REG_DET_OBB', 'PIX_SEG', 'IMG_CT', 'REG_CLS_HBB', 'REG_CLS_OBB', 'PIX_CLS', 'REG_VG',
              'REG_CAP')
@@ -99,22 +100,25 @@ class _SceneRecords(ObjectConverter):
     def records(self):
         yield from super().records()
         rng = np.random.default_rng(self.seed + 1)
-        for name, ground, objects, changed in self.drawn:
+        for name, ground, objects, changes in self.drawn:
             image, size = self.images / name, (SIZE, SIZE)
             yield self.record('IMG_CLS', [image], size, Answer(labels=[ground]))
             yield self.record('IMG_CAP', [image], size, Answer(text=_caption(ground, objects)))
             yield self.record('IMG_CAP_DETAILED', [image], size, Answer(text=_describe(ground, objects)))
             for question, answer in _questions(ground, objects, rng):
                 yield self.record('IMG_VQA', [image], size, Answer(text=answer), question=question)
-            after = self.images / name.replace('.png', '_after.png')
-            yield self.record('PIX_CHG', [image, after], size, Answer(polygons=[[thing.polygon] for thing in changed]))
+            for after, changed in zip(_later(image.name), changes, strict=True):
+                answer = Answer(polygons=[[thing.polygon] for thing in changed])
+                for pair in ([image, self.images / after], [self.images / after, image]):
+                    yield self.record('PIX_CHG', pair, size, answer)
 
 
 def _places(settings):
     for split, share in SPLITS.items():
         yield f'{split}.jsonl'
         for number in range(1, round(share * settings['scenes']) + 1):
-            yield from (f'images/{split}_{number:04d}{suffix}.png' for suffix in ('', '_after'))
+            name = f'{split}_{number:04d}.png'
+            yield from (f'images/{file}' for file in (name, *_later(name)))
 
 
 def _write(folder, wanted):
@@ -127,16 +131,20 @@ def _write(folder, wanted):
             stream = wanted['seed'], zlib.crc32(split.encode()), number
             rng = np.random.default_rng(stream)
             ground, objects = str(rng.choice(list(GROUNDS))), draw_objects(rng)
-            later, changed = _change(objects, rng)
+            later, changes = zip(*(_change(objects, rng) for _ in range(DATES)))
             (folder / 'images').mkdir(parents=True, exist_ok=True)
-            # Two dates of one place: the same ground and texture.
-            for suffix, things in (('', objects), ('_after', later)):
+            # All dates of one place: the same ground and texture.
+            for file, things in zip((name, *_later(name)), (objects, *later), strict=True):
                 picture = draw_scene(ground, things, np.random.default_rng((*stream, 1)))
-                Image.fromarray(picture).save(folder / 'images' / name.replace('.png', f'{suffix}.png'))
-            drawn.append((name, ground, objects, changed))
+                Image.fromarray(picture).save(folder / 'images' / file)
+            drawn.append((name, ground, objects, changes))
         records = _SceneRecords(folder / 'images', drawn, wanted['seed'])
         counts[split] = write_records(records, folder / f'{split}.jsonl')
     return dict(records=counts)
+
+
+def _later(name):
+    return [name.replace('.png', f'_after{date}.png') for date in range(1, DATES + 1)]
 
 
 def _change(objects, rng):

@@ -1,4 +1,4 @@
-"""Teaches a new image encoder to see: which cells of the image hold what a prompt asks for."""
+"""Teaches new encoders to see: which cells of the image hold what a prompt asks for."""
 
 import numpy as np
 import torch
@@ -14,48 +14,43 @@ START = -3.  # logit of a cell before training: few cells hold an object's centr
 class CellLoss(nn.Module):
     r"""Binary cross entropy of the cells of an image, of which those that hold an object's centre are right.
 
-    The loss of the answer reaches the image encoder through the decoder and the text encoder, both of which are new
-    themselves where all weights are random: it takes long until they look at a cell, and until then their gradient
-    tells the image encoder nothing. This loss tells it at once. For the cell's feature :math:`f_c` and the words
-    :math:`t` of the prompt,
+    The loss of the answer reaches both encoders through the decoder, which is new itself where all weights are random:
+    it takes long until it looks at a cell, and until then its gradient tells the encoders nothing. This loss tells them
+    at once. The text encoder reads the image's cells together with the prompt, so its state :math:`h_c` of a cell can
+    say whether what is asked for is there:
 
-    .. math:: L = \mathrm{BCE}\bigl(b + \textstyle\sum_t w_t \cdot f_c,\; [c \text{ holds a centre}]\bigr),
+    .. math:: L = \mathrm{BCE}\bigl(w \cdot h_c + b,\; [c \text{ holds a centre}]\bigr).
 
-    so that each word has a linear classifier of its own. Records of one image whose answer is boxes, quads or polygons
-    count, those of an absent class included. It is no part of the network: nothing of it is left in use.
+    Records whose answer is boxes, quads or polygons count, those of an absent class included; those of a pair by the
+    cells of its canvas, where changes are drawn in the image before. It is no part of the network: nothing of it is
+    left in use.
 
     Args:
-        vocabulary (int): Number of tokens.
-        width (int): Of the image's features.
+        width (int): Of the text encoder's states.
         cells (tuple[int, int]): Columns and rows of the image encoder's last map.
     """
 
-    def __init__(self, vocabulary, width, cells):
+    def __init__(self, width, cells):
         super().__init__()
         self.cells = cells
-        self.words = nn.Embedding(vocabulary, width)
-        self.bias = nn.Parameter(torch.tensor(START))
-        nn.init.normal_(self.words.weight, std=0.02)
+        self.read = nn.Linear(width, 1)
+        nn.init.constant_(self.read.bias, START)
 
-    def forward(self, features, inputs, data_samples):
+    def forward(self, hidden, data_samples):
         """Compute the loss.
 
         Args:
-            features (Tensor): (U, 1 + cells, D) of the different images, their mean first, then row by row.
-            inputs (dict[str, Tensor]): Of :class:`~rstoolbox.models.falcon.FalconPreprocessor`.
+            hidden (Tensor): (B, S, D), the text encoder's states: the image's mean first, then its cells row by row,
+                then the prompt.
             data_samples (list[FalconDataSample]): With ``gt_answer``, ``task``, ``img_path`` and ``image_size``.
 
         Returns:
             Tensor: (), the mean over all cells of the records that count; 0 where none does.
         """
         rows, targets = self._targets(data_samples)
+        logits = self.read(hidden[rows, 1:1 + targets.shape[1]].float()).squeeze(2)
         if not rows:
-            return 0. * (self.words.weight.sum() + self.bias)
-        start = features.shape[1]
-        told = inputs['attention_mask'][rows, start:, None]
-        words = (self.words(inputs['input_ids'][rows, start:]) * told).sum(1)
-        images = features[rows if inputs.get('image_rows') is None else inputs['image_rows'][rows], 1:]
-        logits = torch.einsum('rcd,rd->rc', images.float(), words.float()) + self.bias
+            return 0. * (logits.sum() + self.read.weight.sum() + self.read.bias.sum())
         return binary_cross_entropy_with_logits(logits, targets.to(logits))
 
     @torch.compiler.disable  # annotations are no work for a compiler
@@ -65,7 +60,9 @@ class CellLoss(nn.Module):
         columns, rows = self.cells
         targets = torch.zeros(len(located), rows, columns)
         for target, number in zip(targets, located):
-            size, answer = data_samples[number].image_size, data_samples[number].gt_answer
+            sample = data_samples[number]
+            frames = 1 if isinstance(sample.img_path, str) else 2  # along a side of the canvas
+            answer, size = sample.gt_answer, frames * np.array(sample.image_size)
             for corners in (*answer.bboxes.reshape(-1, 2, 2), *answer.quads.reshape(-1, 4, 2),
                             *(np.concatenate(rings) for rings in answer.polygons)):
                 x, y = (corners.min(0) + corners.max(0)) / 2 / size * self.cells
@@ -74,7 +71,7 @@ class CellLoss(nn.Module):
 
 
 def _is_located(sample):
-    """Whether the record's answer says where something is in its one image."""
+    """Whether the record's answer says where something is."""
     task = sample.get('task')
-    return (task is not None and isinstance(sample.get('img_path'), str) and sample.get('gt_answer') is not None
+    return (task is not None and sample.get('gt_answer') is not None
             and isinstance(head_for(task), (BoxHead, QuadHead, PolygonHead)))

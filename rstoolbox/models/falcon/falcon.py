@@ -46,8 +46,8 @@ class Falcon(BaseModel):
             checkpoints then hold nothing else.
         gradient_checkpointing (bool): Whether layers of both encoders and the decoder are computed again in the
             backward pass instead of being kept in memory.
-        cell_loss (float): Weight of :class:`rstoolbox.models.falcon.cell_loss.CellLoss`, with which an image encoder of
-            random weights learns to see; 0 is without.
+        cell_loss (float): Weight of :class:`rstoolbox.models.falcon.cell_loss.CellLoss`, with which encoders of random
+            weights learn to see; 0 is without.
         generation (dict, optional): Rules of generation, such as ``num_beams=1`` and ``max_new_tokens=256``; others as
             published (3 beams), but n-grams may repeat.
         constrain (bool): Whether answers are held to the grammar of their task
@@ -87,8 +87,7 @@ class Falcon(BaseModel):
                                             config.text_config.max_position_embeddings), init_cfg)
         self.network = network
         self.cell_loss_weight = cell_loss
-        self.cell_loss = CellLoss(config.text_config.vocab_size, config.text_config.d_model,
-                                  image_cells(config, size)) if cell_loss else None
+        self.cell_loss = CellLoss(config.text_config.d_model, image_cells(config, size)) if cell_loss else None
         # Start token, forced <s> and all others fit the table of positions.
         longest = config.text_config.max_position_embeddings - 1
         self.generation = {'max_new_tokens': longest, **(generation or {})}
@@ -158,12 +157,14 @@ class Falcon(BaseModel):
 
     def logits(self, inputs):
         """Logits (B, L, V) of every token of the true answers, given the image, the prompt and the tokens before it."""
-        return self._logits(self.network.get_image_features(inputs['pixel_values']), inputs)
+        return self._logits(self._encode(inputs), inputs)
 
-    def _logits(self, image, inputs):
-        mask = inputs['attention_mask']
-        hidden = encode(self.network, image, inputs['input_ids'], mask, inputs.get('image_rows'))
-        return self.network.lm_head(decode(self.network, hidden, mask, inputs['labels']))
+    def _encode(self, inputs):
+        image = self.network.get_image_features(inputs['pixel_values'])
+        return encode(self.network, image, inputs['input_ids'], inputs['attention_mask'], inputs.get('image_rows'))
+
+    def _logits(self, hidden, inputs):
+        return self.network.lm_head(decode(self.network, hidden, inputs['attention_mask'], inputs['labels']))
 
     def loss(self, inputs, data_samples):
         """Cross entropy, averaged over the tokens of all answers of the batch, and the share of tokens that are right.
@@ -173,12 +174,12 @@ class Falcon(BaseModel):
         Raises:
             NonFiniteLossError: If one is NaN or infinite, with the ids of the batch's samples.
         """
-        image, labels = self.network.get_image_features(inputs['pixel_values']), inputs['labels']
-        logits = self._logits(image, inputs)
+        hidden, labels = self._encode(inputs), inputs['labels']
+        logits = self._logits(hidden, inputs)
         counted = labels != -100
         losses = dict(loss=-token_log_likelihood(logits, labels).sum() / counted.sum())
         if self.cell_loss is not None:
-            losses['loss_cells'] = self.cell_loss_weight * self.cell_loss(image, inputs, data_samples)
+            losses['loss_cells'] = self.cell_loss_weight * self.cell_loss(hidden, data_samples)
         check_finite(losses, data_samples, inputs['pixel_values'])
         right = (logits.detach().argmax(-1) == labels) & counted
         return dict(losses, token_accuracy=right.sum() / counted.sum())

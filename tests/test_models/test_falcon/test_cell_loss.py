@@ -7,6 +7,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from rstoolbox.heads import head_for
 from rstoolbox.heads.base import ABSENT
 from rstoolbox.models.falcon.cell_loss import START, CellLoss
+from rstoolbox.models.falcon.network import encode
 from rstoolbox.structures import FalconDataSample
 
 
@@ -18,7 +19,7 @@ def sample(task, answer, img_path='scene.png', size=(100, 50)):
 
 def target_of(task, answer):
     """The cells, of two rows of three, that a record names."""
-    rows, targets = CellLoss(10, 4, (3, 2))._targets([sample('IMG_CT', '2.'), sample(task, answer)])
+    rows, targets = CellLoss(4, (3, 2))._targets([sample('IMG_CT', '2.'), sample(task, answer)])
     assert rows == [1]
     return targets.reshape(2, 3).tolist()
 
@@ -34,40 +35,29 @@ def test_the_cell_of_an_objects_centre_is_right(task, answer, right):
     assert {(row, column) for row in range(2) for column in range(3) if cells[row][column]} == set(right)
 
 
-def batch_of(prompts, image_tokens):
-    """Prompts of word numbers, padded on the right."""
-    length = max(map(len, prompts))
-    ids = [[9] * image_tokens + prompt + [1] * (length - len(prompt)) for prompt in prompts]
-    mask = [[1] * (image_tokens + len(prompt)) + [0] * (length - len(prompt)) for prompt in prompts]
-    return dict(input_ids=torch.tensor(ids), attention_mask=torch.tensor(mask))
+def test_changes_of_a_pair_lie_in_the_upper_left_of_its_canvas():
+    loss = CellLoss(4, (6, 4))
+    rows, targets = loss._targets([sample('PIX_CHG', '<poly><260><10><400><10><400><90></poly>', ['a.png', 'b.png'])])
+    assert rows == [0] and targets.reshape(4, 6).nonzero().tolist() == [[0, 1]]
 
 
 @torch.no_grad()
-def test_each_word_is_a_linear_classifier_and_padding_is_none():
+def test_each_cell_is_told_apart_by_its_state():
     torch.manual_seed(0)
-    loss, features = CellLoss(10, 4, (3, 2)), torch.randn(2, 7, 4)
-    inputs = batch_of([[3, 4, 4], [5]], 7)
-    # The second record is about the first image, the first about the second.
-    inputs['image_rows'] = torch.tensor([1, 0])
+    loss, hidden = CellLoss(4, (3, 2)), torch.randn(2, 9, 4)
     samples = [sample('REG_DET_HBB', '<box><0><0><200><200></box>'), sample('PIX_SEG', ABSENT)]
-    words = loss.words.weight
-    logits = torch.stack([features[1, 1:] @ (words[3] + 2 * words[4]), features[0, 1:] @ words[5]]) + START
+    logits = hidden[:, 1:7] @ loss.read.weight[0] + START
     expected = binary_cross_entropy_with_logits(logits, torch.tensor([[1., 0, 0, 0, 0, 0], [0.] * 6]))
-    assert float(loss(features, inputs, samples)) == pytest.approx(float(expected), rel=1e-6)
+    assert float(loss(hidden, samples)) == pytest.approx(float(expected), rel=1e-6)
 
 
-@pytest.mark.parametrize('others', [
-    [sample('IMG_CT', '2.'), sample('REG_CLS_HBB', 'ship.')],
-    [sample('PIX_CHG', '<poly><10><10><200><10><200><90></poly>', ['before.png', 'after.png']),
-     FalconDataSample(metainfo=dict(img_path='scene.png'))]])
-def test_records_that_name_no_place_in_one_image_do_not_count(others):
+def test_records_that_name_no_place_do_not_count():
     torch.manual_seed(0)
-    loss, features = CellLoss(10, 4, (3, 2)), torch.randn(3, 7, 4, requires_grad=True)
+    loss, hidden = CellLoss(4, (3, 2)), torch.randn(3, 9, 4, requires_grad=True)
     counted = sample('REG_VG', '<box><400><600><600><900></box>')
-    inputs = batch_of([[3, 4], [5], [6]], 7)
-    alone = loss(features[:1], {key: value[:1] for key, value in inputs.items()}, [counted])
-    assert torch.allclose(loss(features, inputs, [counted, *others]), alone)
-    nothing = loss(features, {key: value[1:] for key, value in inputs.items()}, others)
+    others = [sample('IMG_CT', '2.'), FalconDataSample(metainfo=dict(img_path='scene.png'))]
+    assert torch.allclose(loss(hidden, [counted, *others]), loss(hidden[:1], [counted]))
+    nothing = loss(hidden[1:], others)
     assert nothing == 0
     # All its weights take part even so, without which processes that train together would wait for one another.
     nothing.backward()
@@ -84,8 +74,10 @@ def test_a_falcon_learns_by_it_and_is_saved_without_it(build, batch, tmp_path):
     plain = build()
     assert torch.allclose(losses['loss'], plain.loss(**data)['loss'])
     assert 'loss_cells' not in plain.loss(**data)
-    expected = model.cell_loss(model.network.get_image_features(data['inputs']['pixel_values']), data['inputs'],
-                               data['data_samples'])
+    inputs = data['inputs']
+    image = model.network.get_image_features(inputs['pixel_values'])
+    hidden = encode(model.network, image, inputs['input_ids'], inputs['attention_mask'], inputs['image_rows'])
+    expected = model.cell_loss(hidden, data['data_samples'])
     assert torch.allclose(losses['loss_cells'], 2 * expected)
     losses['loss_cells'].backward()
     assert all(weight.grad.abs().sum() > 0 for weight in model.network.model.vision_tower.convs.parameters())
