@@ -127,11 +127,12 @@ def load_plugins():
                 _plugins[entry.name] = None
             # kept whole: an unknown type later names it as the likely cause
             except (Exception, SystemExit) as error:
-                _plugins[entry.name] = _first_cause(error)
+                _plugins[entry.name] = first_cause(error)
     return dict(_plugins)
 
 
-def _first_cause(error):
+def first_cause(error):
+    """The error at the beginning of a chain of errors that followed from one another."""
     while error.__cause__ is not None or (error.__context__ is not None and not error.__suppress_context__):
         error = error.__cause__ or error.__context__
     return error
