@@ -91,8 +91,10 @@ class Registry(MMEngineRegistry):
                 candidates.setdefault(name, []).append(f'{scope}.{name}')
         near = difflib.get_close_matches(bare, candidates, n=3, cutoff=0.5)
         near = [name for match in near for name in candidates[match]]
+        known = self.known_names()
         lines = [f"'{key}' is not in the registry '{self.scope}::{self.name}'.",
-                 f'  Nearest names: {", ".join(near)}.' if near else f'  Known names: {", ".join(self.known_names())}.']
+                 f'  Nearest names: {", ".join(near)}.' if near
+                 else f'  Known names: {", ".join(known)}.' if known else '  It has no names yet.']
         lines += [f"  '{location}' did not load: {cause}." for location, cause in self._not_installed.items()]
         loaded = [name for name, error in load_plugins().items() if error is None]
         lines.append(f'  Plug-ins loaded: {", ".join(loaded) or "none"}.')
@@ -114,7 +116,7 @@ def load_plugins():
     A plug-in that fails does not stop the others.
 
     Returns:
-        dict[str, Exception | None]: For each plug-in the first cause of its failure, or None where it loaded.
+        dict[str, BaseException | None]: For each plug-in the first cause of its failure, or None where it loaded.
     """
     global _plugins_loaded
     if not _plugins_loaded:
@@ -123,12 +125,14 @@ def load_plugins():
             try:
                 import_module(entry.module)
                 _plugins[entry.name] = None
-            except Exception as error:  # kept whole: an unknown type later names it as the likely cause
-                _plugins[entry.name] = _first_cause(error)
+            # kept whole: an unknown type later names it as the likely cause
+            except (Exception, SystemExit) as error:
+                _plugins[entry.name] = first_cause(error)
     return dict(_plugins)
 
 
-def _first_cause(error):
+def first_cause(error):
+    """The error at the beginning of a chain of errors that followed from one another."""
     while error.__cause__ is not None or (error.__context__ is not None and not error.__suppress_context__):
         error = error.__cause__ or error.__context__
     return error

@@ -42,6 +42,11 @@ def test_a_type_near_to_nothing_gets_all_names(fruits):
         fruits.get('Zzz')
 
 
+def test_an_empty_registry_says_that_it_is():
+    with pytest.raises(UnknownTypeError, match='It has no names yet'):
+        Registry('nothing').get('Zzz')
+
+
 def test_an_unknown_type_says_how_to_add_ones_own(fruits):
     with pytest.raises(UnknownTypeError, match="(?s)custom_imports.*entry point in group 'rstoolbox.plugins'"):
         fruits.get('Durian')
@@ -86,6 +91,12 @@ def test_a_broken_plugin_is_reported_with_its_first_cause_and_others_still_load(
     loaded = next(line for line in text.splitlines() if 'Plug-ins loaded' in line)
     assert 'whole-entry' in loaded
     assert 'broken-entry' not in loaded
+
+
+def test_a_plugin_that_exits_is_reported_as_any_that_fails(fruits, install):
+    install('leaver', "import sys\nsys.exit('no licence')\n")
+    with pytest.raises(UnknownTypeError, match="'leaver-entry' did not load: SystemExit: no licence"):
+        fruits.get('Aple')
 
 
 def test_a_plugin_that_takes_a_name_twice_is_reported(fruits, install):

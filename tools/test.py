@@ -9,7 +9,7 @@ from pathlib import Path
 from mmengine.dist import is_main_process
 
 from rstoolbox.engine.config import ConfigError, default_work_dir, runner_config
-from rstoolbox.engine.errors import OptionAction, read_config, readable_errors
+from rstoolbox.engine.errors import OptionAction, check_output, read_config, readable_errors
 from rstoolbox.engine.launch import add_launcher, setup_launcher
 from rstoolbox.engine.testing import test
 from rstoolbox.models.falcon import Falcon
@@ -22,7 +22,7 @@ def parse_args():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help="a config file, or 'rstoolbox::path' for one that came with the package")
     parser.add_argument('checkpoint', help='best_student.pth, or any checkpoint of the training')
-    parser.add_argument('--work-dir', help='where the log goes (default: work_dirs/<config name>/test)')
+    parser.add_argument('--work-dir', help='where the log goes (default: test/ in the work dir of the training)')
     parser.add_argument('--out', metavar='JSON', help='write metrics and what stands behind them here')
     parser.add_argument('--dump', metavar='FILE',
                         help='write the predictions of all samples here: *.pkl, of a vision-language model *.jsonl')
@@ -37,8 +37,12 @@ def main():
     """Run the command."""
     args = parse_args()
     cfg = read_config(args.config, args.cfg_options)
+    work_dir = args.work_dir or str(Path(cfg.get('work_dir') or default_work_dir(cfg)) / 'test')
+    check_output('--work-dir', work_dir, folder=True)
+    check_output('--show-dir', args.show_dir, folder=True)
+    check_output('--out', args.out)
+    check_output('--dump', args.dump)
     values = setup_launcher(args.launcher)
-    work_dir = args.work_dir or str(Path(default_work_dir(cfg)) / 'test')
     config = runner_config(cfg, work_dir=work_dir, **values)
     answers = issubclass(MODELS.get(config.model.type), Falcon)
     if args.dump and answers:

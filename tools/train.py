@@ -9,7 +9,7 @@ import argparse
 from mmengine.device import is_cuda_available
 
 from rstoolbox.engine.config import ConfigError, default_work_dir
-from rstoolbox.engine.errors import OptionAction, read_config, readable_errors, seed_number
+from rstoolbox.engine.errors import OptionAction, check_output, read_config, readable_errors, seed_number
 from rstoolbox.engine.experiment import train
 from rstoolbox.engine.launch import add_launcher, setup_launcher
 
@@ -38,9 +38,10 @@ def main():
     cfg = read_config(args.config, options)
     if args.amp:
         use_amp(cfg)
+    work_dir = args.work_dir or cfg.get('work_dir') or default_work_dir(cfg)
+    check_output('--work-dir', work_dir, folder=True)
     values = setup_launcher(args.launcher)
     checkpoint = args.resume if args.resume not in (None, 'auto') else None
-    work_dir = args.work_dir or cfg.get('work_dir') or default_work_dir(cfg)
     train(cfg, work_dir, resume=args.resume is not None or bool(cfg.get('resume')), load_from=checkpoint, **values)
 
 
@@ -57,5 +58,5 @@ def use_amp(cfg):
 
 
 if __name__ == '__main__':
-    with readable_errors():
+    with readable_errors('Interrupted; the same command with --resume goes on.'):
         main()

@@ -19,6 +19,8 @@ from mmengine.runner import Runner
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from rstoolbox.registry import SCOPE
+
 from .config_checks import ConfigError, arguments_of, check_types, find_type
 from .inheritance import INHERIT, merge_inherited, with_inherited
 
@@ -56,16 +58,26 @@ def find_config(path):
     path = str(path)
     if '::' in path:
         package, _, relative = path.partition('::')
-        root = Path(__import__(package).__file__).parent / '.mim' / 'configs'
+        root = _packaged(package)
         full = root / relative
     else:
         root, full = Path(path).parent, Path(path)
     if full.is_file():
         return str(full)
-    files = [str(p.relative_to(root)) for p in root.rglob('*.py')] if root.is_dir() else []
-    near = difflib.get_close_matches(str(full.relative_to(root)), files, n=3, cutoff=0.4)
+    near = difflib.get_close_matches(str(full.relative_to(root)), _files_in(root), n=3, cutoff=0.4)
+    if '::' not in path:
+        packaged = difflib.get_close_matches(path, _files_in(_packaged(SCOPE)), n=1, cutoff=0.7)
+        near += [f'{SCOPE}::{name}' for name in packaged]
     raise ConfigError(f"There is no config file '{path}' (looked in {root}). "
                       f'{"Nearest: " + ", ".join(near) if near else "No config there has a similar name."}')
+
+
+def _packaged(package):
+    return Path(__import__(package).__file__).parent / '.mim' / 'configs'
+
+
+def _files_in(root):
+    return [str(p.relative_to(root)) for p in root.rglob('*.py')] if root.is_dir() else []
 
 
 def set_option(cfg, path, value, follow_last=False):
@@ -186,7 +198,7 @@ def _check_additions(cfg):
     # The text of a config is that of its files, each below a line with its path, bases first.
     *bases, own = files = [line for line in cfg.text.splitlines()
                            if os.path.isabs(line) and line.endswith('.py') and os.path.isfile(line)] or [cfg.filename]
-    if not bases:
+    if not bases or 'model' not in cfg:  # of a part, what inherits from it may read any key
         return
     variables = {node.id for file in files for node in ast.walk(ast.parse(Path(file).read_text(encoding='utf-8')))
                  if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}

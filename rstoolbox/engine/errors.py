@@ -1,37 +1,52 @@
 """How a command ends when it was given something wrong."""
 
 import argparse
+import importlib
 import os
 import sys
+import tempfile
 import traceback
 from contextlib import contextmanager
 from pathlib import Path
 
+import mmengine
 from mmengine.config import DictAction
 
-from rstoolbox.registry import UnknownTypeError
+from rstoolbox.registry import UnknownTypeError, first_cause
 
 from .config import ConfigError, load_config
 
 PACKAGE = Path(__file__).resolve().parents[1]
 OURS = (PACKAGE, PACKAGE.parent / 'tools')
+# Frames of these say how a config is read, not where what it names went wrong.
+READERS = {*OURS, *(Path(package.__file__).resolve().parent for package in (mmengine, importlib))}
 
-# Settings that count something, wherever they stand in a config, with the least that makes sense.
-LEAST = dict(max_epochs=1, teacher_epochs=1, matcher_epochs=1, batch_size=1, matcher_batch_size=1, num_workers=0,
-             seed=0)
+# Settings that count something, with the least that makes sense: wherever they stand in a config, or at a dotted path.
+LEAST = {'max_epochs': 1, 'teacher_epochs': 1, 'matcher_epochs': 1, 'max_iters': 1, 'warmup_iters': 0,
+         'batch_size': 1, 'matcher_batch_size': 1, 'num_workers': 0, 'seed': 0, 'val_interval': 1,
+         'checkpoint_interval': 1, 'matching.start': 0, 'matching.interval': 1, 'matching.growth': 0}
+LEVELS = ('DEBUG', 'INFO', 'WARNING', 'WARN', 'ERROR', 'CRITICAL', 'FATAL', 'NOTSET')
 
 
 @contextmanager
-def readable_errors():
+def readable_errors(interrupted='Interrupted.'):
     """End the command with one message where the toolbox itself found something wrong with what it was given.
 
     Those errors say what to do, and a traceback would bury that. All others keep theirs, and with the environment
-    variable ``RSTOOLBOX_TRACEBACK`` set every error does.
+    variable ``RSTOOLBOX_TRACEBACK`` set every error does. Ctrl-C ends the command with the exit code 130.
+
+    Args:
+        interrupted (str): What to say after Ctrl-C.
     """
     try:
         yield
-    except (ValueError, OSError, ArithmeticError, UnknownTypeError) as error:
-        if os.environ.get('RSTOOLBOX_TRACEBACK'):
+    except BaseException as error:
+        if isinstance(error, SystemExit) or os.environ.get('RSTOOLBOX_TRACEBACK'):
+            raise
+        if _is_interrupt(error):
+            print(f'\n{interrupted}', file=sys.stderr)
+            sys.exit(130)
+        if not isinstance(error, (ValueError, OSError, ArithmeticError, UnknownTypeError)):
             raise
         text = str(error)
         if 'Original Traceback' in text:  # from a worker of a data loader, as text
@@ -44,6 +59,39 @@ def readable_errors():
         if not ours:
             raise
         sys.exit(f'error: {text}')
+
+
+def _is_interrupt(error):
+    """Whether it is Ctrl-C, or an error that came of it, such as that of a data loader whose worker it ended."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
+def check_output(option, path, folder=False):
+    """Make the folder of what a command will write, and see, before hours of work, that it can be written.
+
+    Args:
+        option (str): The option that named it, for the message.
+        path (str): A file, or with ``folder`` a folder; None passes.
+        folder (bool): Which of the two it is.
+
+    Raises:
+        ConfigError: It is the other of the two, or nothing can be written there.
+    """
+    if path is None:
+        return
+    path, kinds = Path(path), ('file', 'folder')
+    try:
+        if path.exists() and path.is_dir() != folder:
+            raise ConfigError(f"{option}: '{path}' is a {kinds[not folder]}. Name a {kinds[folder]} that is there, or "
+                              'is yet to be made.')
+        where = path if folder else path.parent
+        where.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=where).close()
+    except OSError as error:
+        raise ConfigError(f"{option}: '{path}' cannot be written ({error.strerror}). Name a {kinds[folder]} "
+                          'elsewhere.') from error
 
 
 class OptionAction(DictAction):
@@ -88,19 +136,22 @@ def read_config(path, options=None):
         mmengine.config.Config: The unresolved config of a model.
 
     Raises:
-        ConfigError: The file or one of its bases cannot be read, describes no model, or counts something by what is
-            no number or too small.
+        ConfigError: The file or one of its bases cannot be read, describes no model, counts something by what is no
+            number or too small, or has no such log level.
     """
     try:
         cfg = load_config(path, options)
     except ConfigError:
         raise
-    except Exception as error:  # a config is code, which may fail in any way there is
+    except (Exception, SystemExit) as error:  # a config is code, which may fail in any way there is
         raise ConfigError(f"The config '{path}' cannot be read: {_reason(error)}.") from error
     if 'model' not in cfg:
         raise ConfigError(f"The config '{path}' describes no 'model'. Give it a _base_ that does, such as those in "
                           'configs/_base_, or name one of the configs that inherit from it.')
     _check_counts(cfg._cfg_dict, '', path)
+    level = cfg.get('log_level', 'INFO')
+    if not (isinstance(level, int) or level in LEVELS or _is_reference(level)):
+        raise ConfigError(f'log_level = {level!r} in {path}: expected one of {", ".join(LEVELS)}.')
     return cfg
 
 
@@ -109,8 +160,10 @@ def _check_counts(node, where, path):
     for key, value in items:
         if isinstance(value, (dict, list, tuple)):
             _check_counts(value, f'{where}{key}.', path)
-        elif key in LEAST and not (value is None or _is_reference(value) or _is_count(value, LEAST[key])):
-            raise ConfigError(f'{where}{key} = {value!r} in {path}: expected a whole number, {LEAST[key]} or more.')
+            continue
+        least = LEAST.get(key, LEAST.get(f'{where}{key}'))
+        if least is not None and not (value is None or _is_reference(value) or _is_count(value, least)):
+            raise ConfigError(f'{where}{key} = {value!r} in {path}: expected a whole number, {least} or more.')
 
 
 def _is_reference(value):
@@ -123,11 +176,24 @@ def _is_count(value, least):
 
 def _reason(error):
     """One line that says what stopped the reading of a config."""
-    if isinstance(error, SyntaxError):
-        return f'line {error.lineno} is no Python ({error.msg}): {(error.text or "").strip()}'
-    if isinstance(error, FileNotFoundError):
-        return f"there is no file '{error.filename or error}', which a _base_ or another key names"
-    if isinstance(error, ImportError):
-        text = str(error).partition(', the current sys.path')[0].partition('\n')[0]
-        return f'{text}. Install what is missing, or put its folder on PYTHONPATH'
-    return f'{type(error).__name__}: {str(error).partition(chr(10))[0]}'
+    cause = first_cause(error)
+    if isinstance(cause, SyntaxError):
+        # mmengine parses configs and bases namelessly; only its frames know which it was.
+        names = [frame.f_locals.get('filename') for frame, _ in traceback.walk_tb(cause.__traceback__)]
+        file = [name for name in (*names, cause.filename) if isinstance(name, str) and os.path.isfile(name)][-1]
+        return f'{file}, line {cause.lineno} is no Python ({cause.msg}): {(cause.text or "").strip()}'
+    place = _place(cause)
+    if isinstance(cause, FileNotFoundError) and not place:
+        return f"there is no file '{cause.filename or cause}', which a _base_ or another key names"
+    text = str(cause).partition('\n')[0]
+    if isinstance(cause, ImportError):
+        key = 'custom_imports: ' if 'custom modules' in str(error) else ''
+        return f'{key}{place}{text}. Install what is missing, or put its folder on PYTHONPATH'
+    return f'{place}{type(cause).__name__}: {text}'
+
+
+def _place(error):
+    """The file and line of a config or of a module it imports where an error arose; empty in what reads configs."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__)
+              if os.path.isfile(frame.filename) and not READERS & set(Path(frame.filename).resolve().parents)]
+    return f'{frames[-1].filename}, line {frames[-1].lineno}: ' if frames else ''

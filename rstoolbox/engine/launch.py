@@ -51,6 +51,7 @@ def setup_launcher(launcher):
                 os.environ.setdefault('WORLD_SIZE', os.environ['SLURM_NTASKS'])
                 os.environ.setdefault('LOCAL_RANK', os.environ['SLURM_LOCALID'])
                 os.environ.setdefault('MASTER_ADDR', _first_host(os.environ['SLURM_NODELIST']))
+                os.environ.setdefault('MASTER_PORT', '29500')  # as mmengine does where there are GPUs
             torch.distributed.init_process_group(backend='gloo', timeout=PATIENCE)
     if gpu:
         return dict(launcher=launcher)

@@ -33,6 +33,7 @@ class SceneClassifier(ImageClassifier):
 
     Raises:
         ValueError: If bands repeat, differ from the preprocessor's, or the backbone's first layer cannot take them.
+        UnknownTypeError: If a part's type is known neither here nor to mmpretrain, with the nearest names.
     """
 
     def __init__(self, backbone, neck=None, head=None, bands=('R', 'G', 'B'), rgb_bands=None, pretrained=None,
@@ -114,4 +115,10 @@ def _own_type(config):
 
 
 def _scoped(config):
-    return {**config, 'type': _own_type(config)} if isinstance(config, dict) else config
+    if not isinstance(config, dict):
+        return config
+    kind = _own_type(config)
+    # Where neither knows the name, ours says so: mmpretrain's registry would name none that are near.
+    if isinstance(kind, str) and (kind if '.' in kind else f'mmpretrain.{kind}') not in MODELS:
+        MODELS.get(kind)
+    return {**config, 'type': kind}

@@ -159,6 +159,8 @@ def test_a_missing_config_names_its_neighbours(base, tmp_path):
         load_config(tmp_path / 'bass.py')
     with pytest.raises(ConfigError, match='sembridge/r18_ms2rgb.py'):
         find_config('rstoolbox::sembridge/r18_ms2rbg.py')
+    with pytest.raises(ConfigError, match='Nearest: rstoolbox::sembridge/r18_ms2rgb.py'):
+        find_config('sembridge/r18_ms2rgb.py')
 
 
 def test_a_runner_gets_its_own_keys_only():

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from rstoolbox.engine.errors import OptionAction, read_config, readable_errors, seed_number
+from rstoolbox.engine.errors import ConfigError, OptionAction, check_output, read_config, readable_errors, seed_number
 
 CONFIG = Path(__file__).resolve().parents[2] / 'configs/sembridge/r18_ms2rgb.py'
 
@@ -39,7 +39,10 @@ def test_a_command_line_that_is_right():
     ('x = (', 'line 1 is no Python'),
     ("_base_ = 'nope.py'", "there is no file '.*nope.py'"),
     ('x = unknown', "NameError: name 'unknown' is not defined"),
-    ("custom_imports = dict(imports=['no_such_module'])", 'no_such_module.*PYTHONPATH'),
+    ("custom_imports = dict(imports=['no_such_module'])", 'custom_imports: .*no_such_module.*PYTHONPATH'),
+    ("raise SystemExit('no licence')", 'line 1: SystemExit: no licence'),
+    ("model = dict()\nlog_level = 'FOO'", "log_level = 'FOO' .*one of DEBUG, INFO"),
+    ('model = dict()\nlog_level = None', 'log_level = None'),
     ('batch_size = 3', "describes no 'model'"),
     ('model = dict()\ntrain_dataloader = dict(batch_size=0)', 'train_dataloader.batch_size = 0 .*number, 1 or more'),
 ])
@@ -50,7 +53,69 @@ def test_a_config_that_is_wrong_is_one_line(text, message, tmp_path):
     assert 'wrong.py' in str(ended.value)
 
 
+@pytest.mark.parametrize(('code', 'message'), [
+    ('import notthere_xyz', r"own_module.py, line 1: No module named 'notthere_xyz'\. Install"),
+    ('x = 1\ny = (', r'own_module.py, line 2 is no Python \(.*never closed\): y = \('),
+    ("raise RuntimeError('no driver')", r'own_module.py, line 1: RuntimeError: no driver'),
+    ("try:\n    import notthere_xyz\nexcept ImportError as error:\n    raise RuntimeError('no') from error",
+     r"own_module.py, line 2: No module named 'notthere_xyz'"),
+    ("open('gone.txt')", 'own_module.py, line 1: FileNotFoundError: .*gone.txt'),
+])
+def test_a_module_of_custom_imports_is_named_with_the_first_cause(code, message, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / 'own_module.py').write_text(code)
+    (tmp_path / 'right.py').write_text("custom_imports = dict(imports=['own_module'])")
+    with pytest.raises(ConfigError, match=message):
+        read_config(tmp_path / 'right.py')
+
+
+def test_a_base_that_is_no_python_is_named(tmp_path):
+    (tmp_path / 'base.py').write_text('x = (')
+    (tmp_path / 'right.py').write_text("_base_ = 'base.py'")
+    with pytest.raises(ConfigError, match='base.py, line 1 is no Python'):
+        read_config(tmp_path / 'right.py')
+
+
+def test_a_part_of_a_config_is_told_from_a_whole_one():
+    with pytest.raises(ConfigError, match="mini.py' describes no 'model'"):
+        read_config(CONFIG.parents[1] / '_base_/schedules/mini.py')
+
+
+def _from_interrupt():
+    try:
+        raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        raise RuntimeError('DataLoader worker exited')  # noqa: B904, as torch does
+
+
+def test_ctrl_c_is_one_line(capsys):
+    with pytest.raises(SystemExit) as ended, readable_errors('Interrupted; go on.'):
+        raise KeyboardInterrupt
+    assert ended.value.code == 130 and capsys.readouterr().err == '\nInterrupted; go on.\n'
+    with pytest.raises(SystemExit) as ended, readable_errors():
+        _from_interrupt()
+    assert ended.value.code == 130
+
+
+def test_an_output_that_cannot_be_written_is_refused(tmp_path):
+    file = tmp_path / 'file'
+    file.write_text('')
+    for path, folder, message in [
+            (file, True, 'is a file. Name a folder'), (tmp_path, False, 'is a folder. Name a file'),
+            (file / 'in_it', False, 'cannot be written .*Not a directory|File exists'),
+            ('/proc/none/here', True, 'cannot be written')]:
+        with pytest.raises(ConfigError, match=f'^--to: .*{message}'):
+            check_output('--to', path, folder)
+    check_output('--to', None)
+    check_output('--to', tmp_path / 'new/one.json')
+    assert sorted(path.name for path in tmp_path.rglob('*')) == ['file', 'new']
+
+
 @pytest.mark.parametrize(('option', 'message'), [
+    ({'train_cfg.val_interval': 0}, 'train_cfg.val_interval = 0 .* 1 or more'),
+    ({'matching.start': 'abc'}, "matching.start = 'abc' .* 0 or more"),
+    ({'custom_hooks.0.interval': 0}, 'matching.interval = 0 .* 1 or more'),
+    (dict(checkpoint_interval='often'), "checkpoint_interval = 'often'"),
     (dict(max_epochs='abc'), "max_epochs = 'abc' .*a whole number, 1 or more"),
     (dict(max_epochs=-1), 'max_epochs = -1'),
     (dict(batch_size=0), 'batch_size = 0'),

@@ -9,7 +9,7 @@ from mmpretrain.models import ImageClassifier
 from torch import nn
 
 from rstoolbox.models import NonFiniteLossError, load_state, save_student
-from rstoolbox.registry import MODELS
+from rstoolbox.registry import MODELS, UnknownTypeError
 
 TEN_BANDS = ('B02', 'B03', 'B04', 'B05', 'B06', 'B07', 'B08', 'B8A', 'B11', 'B12')
 
@@ -97,3 +97,15 @@ def test_loss_that_is_no_number_names_the_batch(classifier_config, samples):
 def test_bands_that_do_not_fit_are_refused(classifier_config, change, message):
     with pytest.raises(ValueError, match=message):
         MODELS.build({**classifier_config(), **change})
+
+
+@pytest.mark.parametrize(('part', 'kind', 'near'), [
+    ('backbone', 'ResNt', 'mmpretrain.ResNet'), ('backbone', 'mmpretrain.ResNt', 'mmpretrain.ResNet'),
+    ('neck', 'GlobalAveragePoling', 'mmpretrain.GlobalAveragePooling'),
+    ('head', 'mmpretran.LinearClsHed', 'mmpretrain.LinearClsHead'),
+    ('data_preprocessor', 'SceneProcessor', 'ScenePreprocessor')])
+def test_a_misspelt_part_names_the_nearest(classifier_config, part, kind, near):
+    config = classifier_config()
+    config[part] = dict(config[part], type=kind)
+    with pytest.raises(UnknownTypeError, match=f"(?s)'{kind}' is not in the registry.*Nearest names: .*{near}"):
+        MODELS.build(config)

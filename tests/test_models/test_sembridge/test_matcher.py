@@ -114,11 +114,13 @@ def test_bad_configs_and_batches_are_named(matcher):
 
 RANK = """
 import sys
+import warnings
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from rstoolbox.models.sembridge.matcher import of_all_ranks, info_nce
 
+warnings.simplefilter('error', FutureWarning)
 rank, folder = int(sys.argv[1]), sys.argv[2]
 dist.init_process_group('gloo', init_method=f'file://{folder}/store', rank=rank, world_size=2)
 weight = torch.arange(6.).reshape(2, 3).requires_grad_()
