@@ -83,12 +83,11 @@ class SceneClassifier(ImageClassifier):
         expected = getattr(self.head, 'in_channels', None)
         if expected is None:
             return
-        modes = {module: module.training for module in self.modules()}
+        training = self.training
         self.eval()
         with torch.no_grad():
             features = self.extract_feat(images)
-        for module, mode in modes.items():
-            module.training = mode
+        self.train(training)
         features = features[-1] if isinstance(features, (tuple, list)) else features
         if features.ndim == 2 and features.shape[1] != expected:
             raise ValueError(f'head.in_channels is {expected}, but {type(self.backbone).__name__} gives '

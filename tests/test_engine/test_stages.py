@@ -7,7 +7,7 @@ import pytest
 
 from rstoolbox.engine.config import load_config
 from rstoolbox.engine.fingerprints import canonical
-from rstoolbox.engine.stages import TrainStage
+from rstoolbox.engine.stages import Stage, TrainStage
 from rstoolbox.registry import STAGES
 from rstoolbox.structures import read_record
 
@@ -24,6 +24,34 @@ def _teacher(tmp_path, base, **options):
     cfg = load_config(ROOT / 'configs/sembridge/r18_ms2rgb.py', {**base, **options})
     return TrainStage(name='teacher', cfg=cfg, root=tmp_path, upstream={},
                       **{key: value for key, value in cfg.stages.teacher.items() if key != 'type'})
+
+
+class Note(Stage):
+    """A stage that writes a line; it counts how often."""
+
+    runs = 0
+
+    @property
+    def artifact(self):
+        return self.folder / 'note.txt'
+
+    def settings_for_fingerprint(self):
+        return dict(line='whole')
+
+    def run(self, resume):
+        Note.runs += 1
+        self.artifact.write_text('whole')
+
+
+@pytest.mark.parametrize('resume', [False, True])
+def test_a_result_that_was_damaged_or_swapped_is_made_anew(tmp_path, resume):
+    Note.runs = 0
+    for number, text in enumerate(('whole', 'other'), 1):
+        path = Note('note', {}, tmp_path, {}).ensure(resume)
+        assert Note('note', {}, tmp_path, {}).ensure(resume) == path and Note.runs == number
+        path.write_text(text[:3])
+        assert not Note('note', {}, tmp_path, {}).finished
+    assert Note('note', {}, tmp_path, {}).ensure(resume).read_text() == 'whole'
 
 
 @pytest.mark.parametrize(('options', 'same'), [

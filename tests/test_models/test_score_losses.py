@@ -93,6 +93,14 @@ def test_logits_of_ten_thousand_stay_finite_under_autocast(any_loss, dtype):
     assert torch.isfinite(student.grad).all()
 
 
+def test_logits_in_full_precision_are_compared_in_it_under_autocast(any_loss):
+    student, teacher, labels = torch.randn(8, 5), torch.randn(8, 5), torch.randint(0, 5, (8,))
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        value = call(any_loss, student, teacher, labels, 0.5)
+    assert value.dtype == torch.float32
+    assert value.item() == pytest.approx(call(any_loss, student, teacher, labels, 0.5).item(), rel=1e-5)
+
+
 def test_weight_is_included(any_loss):
     student, teacher, labels = torch.randn(4, 5), torch.randn(4, 5), torch.tensor([0, 1, 2, 3])
     plain = call(any_loss, student, teacher, labels).item()

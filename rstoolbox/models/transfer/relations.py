@@ -82,8 +82,8 @@ class PKT(TransferLoss):
         with torch.autocast(student.device.type, enabled=False):
             student, teacher = (_shares_of_similarity(full_precision(side)) for side in (student, teacher))
             difference = teacher - student
-            # The differences sum to nothing, but with them no term is below 0: a small divergence does not drown in the
-            # rounding of large terms of either sign. Opposite features have a share of 0.
+            # The differences sum to nothing, but with them no term is below 0 (the 1e-7 apart): a small divergence does
+            # not drown in the rounding of large terms of either sign. Opposite features have a share of 0.
             return (teacher * torch.log1p(difference / (student + 1e-7)) - difference).mean()
 
 
