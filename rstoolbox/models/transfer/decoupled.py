@@ -145,8 +145,8 @@ class WSLD(TransferLoss):
             ratio = cross_entropy_of(student, target) / (cross_entropy_of(teacher, target) + 1e-7)
             soft, weight = (teacher / self.tau).softmax(dim=1), torch.expm1(-ratio)
         cross_entropy = (soft * (student / self.tau).log_softmax(dim=1)).sum(dim=1)
-        # Not the scalar product, which autocast would take in half precision.
-        return self.tau ** 2 * (cross_entropy * weight).mean()
+        # By torch.dot: autocast would take the operator @ in half precision.
+        return self.tau ** 2 / len(target) * torch.dot(cross_entropy, weight)
 
 
 def cross_entropy_of(logits, target):

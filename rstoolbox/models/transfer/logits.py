@@ -4,7 +4,7 @@ import torch.nn.functional as F
 
 from rstoolbox.registry import TRANSFER_LOSSES
 
-from .base import TransferLoss, check_same_classes, divergence, full_precision
+from .base import TransferLoss, check_same_classes, full_precision
 
 
 @TRANSFER_LOSSES.register_module()
@@ -64,4 +64,4 @@ def softened_divergence(student, teacher, tau):
     """Mean over the batch of KL(teacher || student) between the softmax distributions at temperature ``tau``."""
     student_log, teacher_log = (F.log_softmax(full_precision(side['logits']) / tau, dim=1)
                                 for side in (student, teacher))
-    return divergence(student_log, teacher_log).mean()
+    return F.kl_div(student_log, teacher_log, reduction='batchmean', log_target=True)
