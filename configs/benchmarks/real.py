@@ -1,6 +1,5 @@
 # SemBridge and its seven rivals on real data, each plain and within SemBridge (arXiv 2511.08901).
-# data_root holds eurosat_ms, eurosat_rgb and nwpu_resisc45_subset; configs/sembridge/README.md says more.
-data_root = 'data'
+# ResNet-18 teaches ResNet-18; real_small_nets.py has pairs of small networks.
 amp = False  # --amp does the same
 datasets = dict(
     EU=dict(config='rstoolbox::sembridge/r18_eu.py'),
@@ -24,4 +23,5 @@ methods = dict(
     distilvpr=dict(type='DistilVPR', relation_weight=10., distance_weight=0.1, cosine_weight=0.1, geodesic_weight=0.1,
                    curvature=0.1, loss_weight=1.))
 seeds = [0, 1, 2]
-options = dict(data_root=data_root)
+# It holds eurosat_ms, eurosat_rgb and nwpu_resisc45_subset; configs/sembridge/README.md says more.
+options = dict(data_root='data')

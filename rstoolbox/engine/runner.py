@@ -19,6 +19,8 @@ from rstoolbox.structures import write_json
 from rstoolbox.structures.files import write_whole
 from rstoolbox.version import __version__
 
+from .config_text import readable
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -29,6 +31,9 @@ class Runner(mmengine.runner.Runner):
     that can be read is taken. ``environment.json`` in the work dir records versions, git state and split hashes, and
     ``splits/`` holds the splits that were made on the fly.
     """
+
+    def __init__(self, *args, cfg=None, **kwargs):
+        super().__init__(*args, cfg=readable(cfg), **kwargs)
 
     def train(self):
         self._record()

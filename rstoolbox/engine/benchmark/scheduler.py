@@ -7,13 +7,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from pprint import pformat
 
 import torch
 from filelock import FileLock, Timeout
 
 from rstoolbox.structures.files import read_record, write_json, write_whole
 
+from ..config_text import config_text
 from .results import RECORD, read_result
 
 PACKAGE = Path(__file__).resolve().parents[2]
@@ -135,9 +135,7 @@ class Scheduler:
                         seed=run.seed), cell.folder / RECORD)
         cfg = run.cfg.to_dict()
         cfg['stage_root'] = cfg.get('stage_root') or str(self.stages)
-        # mmengine's own dump sorts the keys, and the order of stages counts.
-        lines = [f'{key} = {pformat(value, width=120, sort_dicts=False)}\n' for key, value in cfg.items()]
-        write_whole(''.join(lines).encode(), config)
+        write_whole(config_text(cfg).encode(), config)
         arguments = [*(['--resume'] if resume else []), *(['--amp'] if run.amp else [])]
         slot = self.slots.pop(0)
         command = self._command(cell, config, arguments)
