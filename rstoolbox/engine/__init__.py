@@ -12,7 +12,8 @@ from .hooks import (
 )
 from .matching_stages import GalleryStage, MatchStage
 from .runner import Runner
-from .stages import Stage, TrainStage
+from .stages import Stage
+from .train_stage import TrainStage
 
 __all__ = ['ConfigError', 'Experiment', 'GalleryStage', 'MatchStage', 'PublishBestHook', 'ReproducibleEpochsHook',
            'ResumableCheckpointHook', 'Runner', 'Stage', 'StudentFriendlyMatchingHook', 'TrainStage', 'load_config',

@@ -13,8 +13,9 @@ from .config import resolve, runner_config
 from .preflight import PENDING, located
 from .report import write_report
 from .runner import Runner, starting_point
-from .stages import TrainStage, build_stage
+from .stages import build_stage
 from .testing import test_once
+from .train_stage import TrainStage
 
 
 class Experiment:

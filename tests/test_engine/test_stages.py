@@ -7,7 +7,8 @@ import pytest
 
 from rstoolbox.engine.config import load_config
 from rstoolbox.engine.fingerprints import canonical
-from rstoolbox.engine.stages import Stage, TrainStage
+from rstoolbox.engine.stages import Stage
+from rstoolbox.engine.train_stage import TrainStage
 from rstoolbox.registry import STAGES
 from rstoolbox.structures import read_record
 
@@ -106,7 +107,7 @@ def test_any_file_that_is_named_counts_by_what_it_holds(tmp_path):
 
 def test_the_number_of_processes_counts(tmp_path, base, monkeypatch):
     first = _teacher(tmp_path, base).fingerprint
-    monkeypatch.setattr('rstoolbox.engine.stages.get_world_size', lambda: 2)
+    monkeypatch.setattr('rstoolbox.engine.train_stage.get_world_size', lambda: 2)
     assert _teacher(tmp_path, base).fingerprint != first
 
 

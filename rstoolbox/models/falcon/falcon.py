@@ -6,6 +6,7 @@ import hashlib
 import numpy as np
 import torch
 from mmengine.model import BaseModel
+from torch.nn.functional import cross_entropy
 
 from rstoolbox.heads import head_for
 from rstoolbox.registry import MODELS
@@ -17,7 +18,7 @@ from .cell_loss import CellLoss
 from .folder import load_folder, save_folder
 from .generation import generate, read_answer
 from .lora import add_lora, merge_lora
-from .network import build_network, decode, encode, image_cells, image_tokens, network_config, token_log_likelihood
+from .network import answer_logits, build_network, decode, encode, image_cells, image_tokens, network_config
 from .preprocessor import FalconPreprocessor
 from .smooth_start import start_smoothly
 from .tokenizer import load_tokenizer
@@ -157,14 +158,12 @@ class Falcon(BaseModel):
 
     def logits(self, inputs):
         """Logits (B, L, V) of every token of the true answers, given the image, the prompt and the tokens before it."""
-        return self._logits(self._encode(inputs), inputs)
+        states = decode(self.network, self._encode(inputs), inputs['attention_mask'], inputs['labels'])
+        return self.network.lm_head(states)
 
     def _encode(self, inputs):
         image = self.network.get_image_features(inputs['pixel_values'])
         return encode(self.network, image, inputs['input_ids'], inputs['attention_mask'], inputs.get('image_rows'))
-
-    def _logits(self, hidden, inputs):
-        return self.network.lm_head(decode(self.network, hidden, inputs['attention_mask'], inputs['labels']))
 
     def loss(self, inputs, data_samples):
         """Cross entropy, averaged over the tokens of all answers of the batch, and the share of tokens that are right.
@@ -174,15 +173,13 @@ class Falcon(BaseModel):
         Raises:
             NonFiniteLossError: If one is NaN or infinite, with the ids of the batch's samples.
         """
-        hidden, labels = self._encode(inputs), inputs['labels']
-        logits = self._logits(hidden, inputs)
-        counted = labels != -100
-        losses = dict(loss=-token_log_likelihood(logits, labels).sum() / counted.sum())
+        hidden = self._encode(inputs)
+        logits, tokens = answer_logits(self.network, hidden, inputs['attention_mask'], inputs['labels'])
+        losses = dict(loss=cross_entropy(logits.float(), tokens))
         if self.cell_loss is not None:
             losses['loss_cells'] = self.cell_loss_weight * self.cell_loss(hidden, data_samples)
         check_finite(losses, data_samples, inputs['pixel_values'])
-        right = (logits.detach().argmax(-1) == labels) & counted
-        return dict(losses, token_accuracy=right.sum() / counted.sum())
+        return dict(losses, token_accuracy=(logits.detach().argmax(1) == tokens).float().mean())
 
     def predict(self, inputs, data_samples):
         """Answer a batch; each sample gets a ``pred_answer`` in pixels of its image, with confidence.

@@ -16,6 +16,7 @@ from .optional import optional
 transformers = optional('transformers')
 
 BOS, PAD, EOS = 0, 1, 2
+GROUPS = 4  # in which the answers of a batch are decoded
 # Widths, heads and channel groups of the image encoder by stage; width, heads, feed-forward width and layers of the
 # text encoder and of the decoder, each; the deviation of random weights, with which a narrow network would hardly see.
 GEOMETRIES = dict(
@@ -193,6 +194,23 @@ def decode(network, hidden, attention_mask, labels):
     return network.model.language_model.decoder(
         input_ids=shift_right(labels), encoder_hidden_states=hidden, encoder_attention_mask=attention_mask,
         use_cache=False).last_hidden_state
+
+
+def answer_logits(network, hidden, attention_mask, labels):
+    """Logits (T, V) at the T tokens of all answers of a batch, and these tokens (T,).
+
+    Most of ``labels`` (B, L) is padding where a long answer stands among short ones, so answers are decoded in groups
+    of similar length, each padded to its own, and no logits are made of padding.
+    """
+    lengths = ((labels != -100) * torch.arange(1, labels.shape[1] + 1, device=labels.device)).amax(1)
+    logits, tokens = [], []
+    for rows in lengths.argsort().chunk(GROUPS):
+        answers = labels[rows, :lengths[rows].max()]
+        counted = answers != -100
+        states = decode(network, hidden[rows], attention_mask[rows], answers)
+        logits.append(network.lm_head(states[counted]))
+        tokens.append(answers[counted])
+    return torch.cat(logits), torch.cat(tokens)
 
 
 def shift_right(labels):

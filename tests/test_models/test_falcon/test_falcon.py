@@ -36,8 +36,9 @@ def trained(model, batch, steps=30, wrapper=OptimWrapper, **options):
     return losses
 
 
-def test_the_loss_is_the_mean_over_the_tokens_of_all_answers(build, batch):
-    model, records = build(), batch()
+@pytest.mark.parametrize('rows', [(0, 1, 2), (2, 0, 1, 0, 2, 1, 0, 1, 2)], ids=['few', 'more than groups of lengths'])
+def test_the_loss_is_the_mean_over_the_tokens_of_all_answers(build, batch, rows):
+    model, records = build(), batch(rows)
     with torch.no_grad():
         inputs = model.data_preprocessor(records, True)['inputs']
         logits = model(inputs)
@@ -150,7 +151,7 @@ def test_gradient_checkpointing_computes_image_and_text_layers_twice(build, batc
         return hook
 
     model.network.model.vision_tower.blocks[0][0].spatial_block.register_forward_hook(count('image'))
-    language.decoder.layers[0].self_attn.register_forward_hook(count('text'))
+    language.encoder.layers[0].self_attn.register_forward_hook(count('text'))
     model(**model.data_preprocessor(batch(), True), mode='loss')['loss'].backward()
     assert calls == dict(image=2, text=2)
 
