@@ -16,6 +16,7 @@ from rstoolbox.models import SceneClassifier
 from rstoolbox.models.distillers.teacher import check_kept
 from rstoolbox.models.sembridge.gallery import OUTPUTS
 from rstoolbox.registry import DATASETS, HOOKS, LOOPS, METRICS, MODELS, OPTIMIZERS, PARAM_SCHEDULERS, UnknownTypeError
+from rstoolbox.structures import nearest
 
 from .config_checks import ConfigError, typed_nodes
 from .runner import Runner
@@ -105,7 +106,8 @@ def check_sample(preprocessor, dataset):
 
 def _check_parts(config, datasets, model):
     """Build what a runner makes of its config in the course of a run, or find its type."""
-    for part in ('train', 'val', 'test'):
+    metrics = dict(train=[], val=[], test=[])
+    for part in metrics:
         loader = config.get(f'{part}_dataloader')
         if loader is not None:
             with located(f'{part}_dataloader'):
@@ -113,7 +115,7 @@ def _check_parts(config, datasets, model):
         evaluators = config.get(f'{part}_evaluator') or []
         for evaluator in evaluators if isinstance(evaluators, (list, tuple)) else [evaluators]:
             with located(f'{part}_evaluator'):
-                METRICS.build(evaluator)
+                metrics[part].append(METRICS.build(evaluator))
         loop = config.get(f'{part}_cfg') or {}
         if loop.get('type'):
             with located(f'{part}_cfg'):
@@ -125,6 +127,21 @@ def _check_parts(config, datasets, model):
     for place, scheduler in enumerate(config.get('param_scheduler') or ()):
         with located(f'param_scheduler.{place}'):
             PARAM_SCHEDULERS.get(scheduler['type'])
+    checkpoint = (config.get('default_hooks') or {}).get('checkpoint') or {}
+    if metrics['val']:
+        _check_selection(checkpoint.get('save_best'), metrics['val'])
+
+
+def _check_selection(save_best, metrics):
+    """Whether validation measures what the best epoch is chosen by, as far as the metrics tell what they measure."""
+    measured = [name for metric in metrics for name in getattr(metric, 'names', ())]
+    if save_best in (None, 'auto') or not all(hasattr(metric, 'names') for metric in metrics):
+        return
+    for name in [save_best] if isinstance(save_best, str) else save_best:
+        if name not in measured:
+            raise ConfigError(f"default_hooks.checkpoint.save_best: the validation measures no '{name}'"
+                              f'{nearest(name, measured)}. It measures {", ".join(measured)}; the shipped configs name '
+                              'one of them in selection.metric.')
 
 
 def _check_files(dataset):

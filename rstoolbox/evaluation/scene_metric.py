@@ -13,7 +13,7 @@ from sklearn.metrics import average_precision_score, multilabel_confusion_matrix
 
 from rstoolbox.registry import METRICS
 
-TASKS = ('single', 'multi')
+TASKS = dict(single=('accuracy', 'precision', 'recall', 'f1'), multi=('accuracy', 'precision', 'recall', 'f1', 'mAP'))
 
 
 @METRICS.register_module()
@@ -54,6 +54,11 @@ class SceneMetric(BaseMetric):
         self.task, self.threshold, self.log_table = task, threshold, log_table
         self.classes = None if classes is None else tuple(classes)
         self.report = None
+
+    @property
+    def names(self):
+        """list[str]: Of the metrics, as an evaluation gives them."""
+        return [f'{self.prefix}/{name}' if self.prefix else name for name in TASKS[self.task]]
 
     def process(self, data_batch, data_samples):
         """Check and keep the predictions of a batch.

@@ -64,6 +64,7 @@ def test_a_sound_experiment_passes_and_leaves_nothing(experiment, tmp_path):
     ({'test_dataloader.sampler.type': 'DefaultSamplr'}, "stage 'teacher': test_dataloader: .*DefaultSampl"),
     ({'learning_rate': 'fast'}, "stage 'teacher': optim_wrapper: "),
     ({'optim_wrapper.optimizer.type': 'AdamX'}, "stage 'teacher': optim_wrapper: .*AdamX"),
+    ({'selection.metric': 'acuracy'}, "stage 'teacher': default_hooks.*measures no 'acuracy', nearest is 'accuracy'"),
     ({'param_scheduler.1.type': 'CosineAnealingLR'}, "stage 'teacher': param_scheduler.1: 'CosineAnealingLR' is not"),
     ({'model.losses.kd.loss_weight': 'abc'}, "row 'sembridge': model: loss_weight of KD is a number, got 'abc'"),
     ({'load_from': __file__}, "row 'sembridge': .*test_experiment.py' is damaged or not a checkpoint"),
