@@ -7,8 +7,8 @@ from torch import nn
 from rstoolbox.models.transfer.base import TransferLoss, full_precision
 from rstoolbox.registry import TRANSFER_LOSSES
 
+from ..ranks import of_all_ranks
 from .coral import coral_loss
-from .ranks import of_all_ranks
 from .released import NUM_HEADS, ReleasedPlanner
 from .transport import sinkhorn
 
