@@ -18,6 +18,7 @@ from rstoolbox.models.sembridge.gallery import OUTPUTS
 from rstoolbox.registry import DATASETS, HOOKS, LOOPS, METRICS, MODELS, OPTIMIZERS, PARAM_SCHEDULERS, UnknownTypeError
 
 from .config_checks import ConfigError, typed_nodes
+from .hooks import StudentFriendlyMatchingHook
 from .runner import Runner
 
 PENDING = '<result of the stage {}>'  # stands for a result that is not there yet
@@ -70,7 +71,9 @@ def check_run(config):
     for key, hook in hooks.items():
         if isinstance(hook, dict):
             with located(key):
-                HOOKS.build({name: value for name, value in hook.items() if name != 'priority'})
+                built = HOOKS.build({name: value for name, value in hook.items() if name != 'priority'})
+                if isinstance(built, StudentFriendlyMatchingHook):
+                    built.check(config)
     _check_parts(config, datasets, model)
     return model
 

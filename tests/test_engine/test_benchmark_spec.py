@@ -54,6 +54,15 @@ def test_a_method_takes_the_place_of_kd(spec):
     assert [hook.type for hook in bridged.custom_hooks] == ['StudentFriendlyMatchingHook', 'CostHook']
 
 
+def test_a_loss_of_maps_has_the_teacher_in_the_loop(spec):
+    runs = {run.name: run.cfg for run in read_spec(spec())}
+    for name in ('sp', 'sp+sembridge', 'rkd', 'rkd+sembridge'):
+        cfg = runs[f'mini/same/{name}/seed3']
+        assert (cfg.model.gallery is None) == cfg.train_dataset.read_teacher == name.startswith('sp')
+    # Re-matching asks the gallery all the same.
+    assert runs['mini/same/sp+sembridge/seed3'].custom_hooks[0].gallery == '${artifacts.gallery}'
+
+
 def test_options_of_the_command_win(spec):
     runs = read_spec(spec(), {'max_epochs': 9}, amp=True)
     assert {run.cfg.max_epochs for run in runs} == {9} and all(run.amp for run in runs)

@@ -89,6 +89,18 @@ def test_a_loss_that_the_gallery_cannot_serve_is_named_before_the_teacher_trains
     assert not (tmp_path / 'run').exists()
 
 
+MAPS = """
+model = dict(gallery=None, losses=dict(fit=dict(type='FitNet')))
+train_dataset = dict(read_teacher=True)
+"""
+
+
+def test_a_loss_of_maps_trains_with_the_teacher_in_the_loop(experiment):
+    experiment({'custom_hooks.0.gallery': '${artifacts.gallery}'}, MAPS).check()
+    with pytest.raises(ConfigError, match="custom_hooks.0: .* needs the gallery .* the hook's own 'gallery'"):
+        experiment(lines=MAPS).check()
+
+
 def test_results_that_are_given_are_taken_and_count_by_what_they_hold(experiment, weights, tmp_path):
     folders = []
     shutil.copy(weights['teacher'], tmp_path / 'copy.pth')
