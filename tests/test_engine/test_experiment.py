@@ -65,7 +65,7 @@ def test_a_sound_experiment_passes_and_leaves_nothing(experiment, tmp_path):
     ({'learning_rate': 'fast'}, "stage 'teacher': optim_wrapper: "),
     ({'optim_wrapper.optimizer.type': 'AdamX'}, "stage 'teacher': optim_wrapper: .*AdamX"),
     ({'param_scheduler.1.type': 'CosineAnealingLR'}, "stage 'teacher': param_scheduler.1: 'CosineAnealingLR' is not"),
-    ({'model.losses.kd.loss_weight': 'abc'}, "row 'sembridge': model: loss_weight of KD is a number, got 'abc'"),
+    ({'model.losses.kd.loss_weight': 'abc'}, "row 'sembridge': model: loss_weight of KD is a finite number, got 'abc'"),
     ({'load_from': __file__}, "row 'sembridge': .*test_experiment.py' is damaged or not a checkpoint"),
     ({'student.head.in_channels': 32}, "row 'none': model: head.in_channels is 32, but ResNet gives 64 channels"),
 ])

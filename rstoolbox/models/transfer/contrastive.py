@@ -10,7 +10,7 @@ from torch import nn
 from rstoolbox.registry import TRANSFER_LOSSES
 
 from ..ranks import of_all_ranks
-from .base import TransferLoss, check_ranks, full_precision, unit_length
+from .base import TransferLoss, check_ranks, full_precision, is_number, unit_length
 
 
 @TRANSFER_LOSSES.register_module()
@@ -45,9 +45,10 @@ class CRD(TransferLoss):
 
     def __init__(self, width=128, tau=0.07, queue_size=16384, loss_weight=0.8):
         super().__init__(loss_weight)
-        if width < 1 or queue_size < 0 or not 0.01 <= tau < math.inf:
+        whole = isinstance(width, int) and isinstance(queue_size, int)
+        if not (whole and is_number(tau)) or width < 1 or queue_size < 0 or tau < 0.01:
             raise ValueError('CRD needs width of at least 1, queue_size of at least 0 and tau of at least 0.01, got '
-                             f'{width}, {queue_size} and {tau}')
+                             f'{width!r}, {queue_size!r} and {tau!r}')
         self.width, self.tau, self.queue_size = width, tau, queue_size
         self.log_mean = log_mean_score(width, tau)
 
