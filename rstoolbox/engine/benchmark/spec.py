@@ -152,6 +152,8 @@ def _read(path):
         for key in entry:
             if key not in ('config', 'options'):
                 raise ConfigError(f"{path}: datasets.{name} has no '{key}'. {_nearest(key, ('config', 'options'))}")
+        if not isinstance(entry.get('options', {}), dict):
+            raise ConfigError(f'{path}: datasets.{name}.options = {entry["options"]!r}, expected a dict.')
         if not isinstance(entry.get('config'), str):
             raise ConfigError(f'{path}: datasets.{name} needs a config, the path of an experiment.')
     return content
