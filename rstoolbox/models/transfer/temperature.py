@@ -85,8 +85,8 @@ class LSKD(TransferLoss):
     before the inner loss takes them; other outputs that it needs pass through. With two classes nothing but the sign
     is left, and no gradient.
 
-    Whether the logits are of softmax or sigmoid heads is the inner loss's affair, but for the latter the z-score takes
-    away how many classes are present.
+    Logits are those of softmax heads, whatever the inner loss: of sigmoid heads the z-score would take away how many
+    classes are present, so that a teacher of several labels is refused.
 
     Args:
         loss (dict): Config of a transfer loss that needs ``logits``; its own ``loss_weight`` counts too. Default: KD at
