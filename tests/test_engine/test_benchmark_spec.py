@@ -89,6 +89,7 @@ def test_the_shipped_benchmarks_can_be_read(name, number):
     ('seeds = []', 'seeds must be there'),
     ('seed = [1]', "nothing reads 'seed'. Did you mean 'seeds'"),
     ('options = [1]', r'options = \[1\], expected a dict'),
+    ("options = dict(custom_hooks='${rows}')", 'custom_hooks is the reference .*; write a list'),
     ('options = dict(rows=3)', 'rows = 3 .*: expected a dict'),
     ('options = dict(max_epochs=0)\ndatasets["mini"].pop("options")', 'max_epochs = 0 .*expected a whole number'),
     ("datasets = dict(mini=dict(config='x', options=[1]))", r'datasets.mini.options = \[1\], expected a dict'),

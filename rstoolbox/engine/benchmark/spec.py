@@ -110,7 +110,7 @@ def _variants(cfg, methods, path):
 def _teacher_in_the_loop(cfg):
     """Settings by which the teacher runs beside the student, and hooks that re-match still find its gallery."""
     hooks = {f'custom_hooks.{place}.gallery': '${artifacts.gallery}' for place, hook in enumerate(cfg.custom_hooks)
-             if hook['type'] == 'StudentFriendlyMatchingHook'}
+             if isinstance(hook, dict) and hook.get('type') == 'StudentFriendlyMatchingHook'}
     return {'model.gallery': None, 'train_dataset.read_teacher': True}, hooks
 
 
