@@ -238,6 +238,9 @@ def _index(node, key, path, done):
 
 
 def _raise_unknown(path, node, key, done):
+    if _is_argument(node, key):
+        whole = '.'.join([*done, key])
+        raise ConfigError(f"'{path}' is part of '{whole}', which nothing sets yet. Set that whole, in a config file.")
     known = [*node, *(arguments_of(find_type(node['type'])) or ())] if 'type' in node else list(node)
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
     hint = (f"Did you mean '{'.'.join([*done, near[0]])}'?" if near

@@ -137,7 +137,7 @@ def read_config(path, options=None):
 
     Raises:
         ConfigError: The file or one of its bases cannot be read, describes no model, counts something by what is no
-            number or too small, or has no such log level.
+            number or too small, has rows or stages that are no dicts, or has no such log level.
     """
     try:
         cfg = load_config(path, options)
@@ -149,6 +149,7 @@ def read_config(path, options=None):
         raise ConfigError(f"The config '{path}' describes no 'model'. Give it a _base_ that does, such as those in "
                           'configs/_base_, or name one of the configs that inherit from it.')
     _check_counts(cfg._cfg_dict, '', path)
+    _check_dicts(cfg, path)
     level = cfg.get('log_level', 'INFO')
     if not (isinstance(level, int) or level in LEVELS or _is_reference(level)):
         raise ConfigError(f'log_level = {level!r} in {path}: expected one of {", ".join(LEVELS)}.')
@@ -164,6 +165,17 @@ def _check_counts(node, where, path):
         least = LEAST.get(key, LEAST.get(f'{where}{key}'))
         if least is not None and not (value is None or _is_reference(value) or _is_count(value, least)):
             raise ConfigError(f'{where}{key} = {value!r} in {path}: expected a whole number, {least} or more.')
+
+
+def _check_dicts(cfg, path):
+    for key in ('artifacts', 'stages', 'rows'):
+        entries = cfg.get(key)
+        if not isinstance(entries, (dict, type(None))):
+            raise ConfigError(f'{key} = {entries!r} in {path}: expected a dict, or None for no {key}.')
+    for name, settings in (cfg.get('rows') or {}).items():
+        if not isinstance(settings, dict):
+            raise ConfigError(f"rows.{name} = {settings!r} in {path}: expected a dict of what this row sets otherwise, "
+                              "as in {'model.start': None}.")
 
 
 def _is_reference(value):

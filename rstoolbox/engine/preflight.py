@@ -19,6 +19,7 @@ from rstoolbox.registry import DATASETS, HOOKS, LOOPS, METRICS, MODELS, OPTIMIZE
 from rstoolbox.structures import nearest
 
 from .config_checks import ConfigError, typed_nodes
+from .hooks import StudentFriendlyMatchingHook
 from .runner import Runner
 
 PENDING = '<result of the stage {}>'  # stands for a result that is not there yet
@@ -71,7 +72,9 @@ def check_run(config):
     for key, hook in hooks.items():
         if isinstance(hook, dict):
             with located(key):
-                HOOKS.build({name: value for name, value in hook.items() if name != 'priority'})
+                built = HOOKS.build({name: value for name, value in hook.items() if name != 'priority'})
+                if isinstance(built, StudentFriendlyMatchingHook):
+                    built.check(config)
     _check_parts(config, datasets, model)
     return model
 

@@ -54,6 +54,15 @@ def test_a_method_takes_the_place_of_kd(spec):
     assert [hook.type for hook in bridged.custom_hooks] == ['StudentFriendlyMatchingHook', 'CostHook']
 
 
+def test_a_loss_of_maps_has_the_teacher_in_the_loop(spec):
+    runs = {run.name: run.cfg for run in read_spec(spec())}
+    for name in ('sp', 'sp+sembridge', 'rkd', 'rkd+sembridge'):
+        cfg = runs[f'mini/same/{name}/seed3']
+        assert (cfg.model.gallery is None) == cfg.train_dataset.read_teacher == name.startswith('sp')
+    # Re-matching asks the gallery all the same.
+    assert runs['mini/same/sp+sembridge/seed3'].custom_hooks[0].gallery == '${artifacts.gallery}'
+
+
 def test_options_of_the_command_win(spec):
     runs = read_spec(spec(), {'max_epochs': 9}, amp=True)
     assert {run.cfg.max_epochs for run in runs} == {9} and all(run.amp for run in runs)
@@ -80,7 +89,10 @@ def test_the_shipped_benchmarks_can_be_read(name, number):
     ('seeds = []', 'seeds must be there'),
     ('seed = [1]', "nothing reads 'seed'. Did you mean 'seeds'"),
     ('options = [1]', r'options = \[1\], expected a dict'),
+    ("options = dict(custom_hooks='${rows}')", 'custom_hooks is the reference .*; write a list'),
+    ('options = dict(rows=3)', 'rows = 3 .*: expected a dict'),
     ('options = dict(max_epochs=0)\ndatasets["mini"].pop("options")', 'max_epochs = 0 .*expected a whole number'),
+    ("datasets = dict(mini=dict(config='x', options=[1]))", r'datasets.mini.options = \[1\], expected a dict'),
     ("datasets = dict(mini=dict(confg='x'))", "datasets.mini has no 'confg'. Did you mean 'config'"),
     ("datasets = dict(mini=dict(config='rstoolbox::sembridge/r18_ms2rbg.py'))", r'Nearest: sembridge/r18_ms2rgb.py'),
     ("datasets = dict(mini=dict(config='rstoolbox::kd/kd_r18_r18_mini_ms2rgb.py'))", 'no experiment with the rows'),

@@ -64,6 +64,18 @@ def test_tables_and_pictures_are_written(tmp_path):
         assert (tmp_path / f'{name}.png').stat().st_size > 5000, name
 
 
+def test_what_an_evaluator_did_not_measure_stays_empty(tmp_path):
+    rows = [dict(row(method, False, 0, None), precision=None) for method in ('none', 'kd')]
+    write_rows(rows, tmp_path)
+    draw(rows, tmp_path)
+    assert '| kd | 1 |  |  | 2.00 | 3.00 |  |  | 5.0 |' in (tmp_path / 'table.md').read_text()
+    assert {path.name for path in tmp_path.glob('*.png')} == {'bars_EU_r18_r18.png', 'cost_EU_r18_r18.png'}
+    # One seed of a method without a value leaves the others.
+    rows = [row('none', False, 0, 60.), row('kd', False, 0, 61.), row('kd', False, 1, None)]
+    [_, plain] = summarise(rows)['EU', 'r18_r18']
+    assert plain['to_none'] == (1., None) and plain['accuracy'] == {0: 61.}
+
+
 @pytest.mark.parametrize('change, message', [
     (lambda text: text.replace('accuracy,', 'acuracy,', 1), 'no column accuracy'),
     (lambda text: text.replace(',60.0,', ',sixty,'), "line 2: accuracy = 'sixty', expected a number"),

@@ -50,6 +50,11 @@ def test_a_run_of_the_experiment_keeps_its_own_settings_after_an_override():
     assert kd.model.losses.kd.tau == 5.
 
 
+def test_a_part_of_an_argument_that_nothing_sets_yet_is_told_from_an_unknown_one():
+    with pytest.raises(ConfigError, match="part of 'model.taps', which nothing sets yet. Set that whole"):
+        load_config('rstoolbox::sembridge/r18_ms2rgb.py', {'model.taps.student.embedding': 'backbone.layer4'})
+
+
 @pytest.mark.parametrize(('path', 'value'), [
     ('custom_hooks.0.shortlist', None), ('train_dataset.match_table', 'mine.json'), ('model.gallery', 'mine'),
     ('model.teacher_checkpoint', 'mine.pth'), ('model.start', None)])

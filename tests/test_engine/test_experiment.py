@@ -66,7 +66,7 @@ def test_a_sound_experiment_passes_and_leaves_nothing(experiment, tmp_path):
     ({'optim_wrapper.optimizer.type': 'AdamX'}, "stage 'teacher': optim_wrapper: .*AdamX"),
     ({'selection.metric': 'acuracy'}, "stage 'teacher': default_hooks.*measures no 'acuracy', nearest is 'accuracy'"),
     ({'param_scheduler.1.type': 'CosineAnealingLR'}, "stage 'teacher': param_scheduler.1: 'CosineAnealingLR' is not"),
-    ({'model.losses.kd.loss_weight': 'abc'}, "row 'sembridge': model: loss_weight of KD is a number, got 'abc'"),
+    ({'model.losses.kd.loss_weight': 'abc'}, "row 'sembridge': model: loss_weight of KD is a finite number, got 'abc'"),
     ({'load_from': __file__}, "row 'sembridge': .*test_experiment.py' is damaged or not a checkpoint"),
     ({'student.head.in_channels': 32}, "row 'none': model: head.in_channels is 32, but ResNet gives 64 channels"),
 ])
@@ -88,6 +88,18 @@ def test_a_loss_that_the_gallery_cannot_serve_is_named_before_the_teacher_trains
     with pytest.raises(ConfigError, match="row 'sembridge': model: the gallery of the stages keeps .* needs feats"):
         experiment(lines="model = dict(losses=dict(fit=dict(type='FitNet')))").run()
     assert not (tmp_path / 'run').exists()
+
+
+MAPS = """
+model = dict(gallery=None, losses=dict(fit=dict(type='FitNet')))
+train_dataset = dict(read_teacher=True)
+"""
+
+
+def test_a_loss_of_maps_trains_with_the_teacher_in_the_loop(experiment):
+    experiment({'custom_hooks.0.gallery': '${artifacts.gallery}'}, MAPS).check()
+    with pytest.raises(ConfigError, match="custom_hooks.0: .* needs the gallery .* the hook's own 'gallery'"):
+        experiment(lines=MAPS).check()
 
 
 def test_results_that_are_given_are_taken_and_count_by_what_they_hold(experiment, weights, tmp_path):

@@ -2,12 +2,17 @@
 
 import json
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
+import rstoolbox
 from rstoolbox.models.transfer.contrastive import log_mean_score, noise_contrastive_loss
 from rstoolbox.registry import TRANSFER_LOSSES
 
@@ -117,6 +122,42 @@ def test_queue_is_first_in_first_out_and_of_its_size():
     torch.testing.assert_close(loss.queue.teacher, expected)
     assert loss.queue.classes.long().argmax(dim=1).tolist() == [0, 1, 2, 0]
     assert loss.queue.filled.all()
+
+
+RANK = """
+import sys
+import torch
+import torch.distributed as dist
+from mmengine.hooks import SyncBuffersHook
+import rstoolbox.models
+from rstoolbox.registry import TRANSFER_LOSSES
+
+rank, folder = int(sys.argv[1]), sys.argv[2]
+dist.init_process_group('gloo', init_method=f'file://{folder}/store', rank=rank, world_size=2)
+torch.manual_seed(0)
+loss = TRANSFER_LOSSES.build(dict(type='CRD', width=6, queue_size=5))
+batch = dict(embedding=torch.randn(4, 5)[2 * rank:2 * rank + 2])
+loss(batch, batch, labels=torch.tensor([[0, 1], [7, 0]][rank]))
+loss(batch, batch, labels=torch.tensor([[0, 1], [7, 0]][rank]))
+class runner:
+    model = loss
+SyncBuffersHook().after_train_epoch(runner)
+torch.save(dict(state=loss.state_dict(), now=loss.student_projection(batch['embedding']).detach()), f'{folder}/{rank}')
+"""
+
+
+def test_two_processes_share_a_queue_that_the_averaging_of_buffers_leaves_alone(tmp_path):
+    environment = {**os.environ, 'PYTHONPATH': str(Path(rstoolbox.__file__).parents[1])}
+    ranks = [subprocess.Popen([sys.executable, '-c', RANK, str(rank), str(tmp_path)], env=environment)
+             for rank in range(2)]
+    assert [rank.wait() for rank in ranks] == [0, 0]
+    results = [torch.load(tmp_path / str(rank)) for rank in range(2)]
+    newest = F.normalize(torch.cat([result['now'] for result in results]))
+    for result in results:
+        queue = {name.removeprefix('queue.'): value for name, value in result['state'].items()}
+        torch.testing.assert_close(queue['student'], torch.cat([newest, newest[:1]]))
+        assert [row.nonzero().flatten().tolist() for row in queue['classes']] == [[0], [1], [7], [0], [0]]
+        assert queue['filled'].all()
 
 
 def test_queue_waits_outside_of_training():

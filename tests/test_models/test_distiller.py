@@ -192,7 +192,7 @@ def test_batch_without_images_for_the_teacher_is_refused(steps, distiller_config
 
 
 def test_transfer_loss_that_is_no_number_names_it_and_the_batch(steps, distiller_config, pair_batch):
-    model = MODELS.build(distiller_config(dict(mse=dict(type='LogitsMSE', loss_weight=float('inf')))))
+    model = MODELS.build(distiller_config(dict(mse=dict(type='LogitsMSE', loss_weight=1e300))))
     with pytest.raises(NonFiniteLossError, match='^loss_mse = inf on the batch of s0, s1, s2, s3'):
         steps(model, pair_batch(), 1)
 

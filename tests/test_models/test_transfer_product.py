@@ -1,6 +1,7 @@
 """Every shipped transfer loss trains in a distiller: alone, after re-matching, beside alignment, and with both."""
 
 import copy
+import inspect
 
 import pytest
 import torch
@@ -17,6 +18,17 @@ TEN_BANDS = ('B02', 'B03', 'B04', 'B05', 'B06', 'B07', 'B08', 'B8A', 'B11', 'B12
 def test_the_list_is_complete():
     shipped = {name for name, loss in TRANSFER_LOSSES.module_dict.items() if loss.__module__.startswith('rstoolbox.')}
     assert shipped == {*LOSSES, 'SKA'}
+
+
+@pytest.mark.parametrize('name', [*LOSSES, 'SKA'])
+def test_a_hyper_parameter_that_is_no_number_is_named(name):
+    parameters = [parameter.name for parameter in inspect.signature(TRANSFER_LOSSES.get(name)).parameters.values()
+                  if type(parameter.default) in (int, float)]
+    assert 'loss_weight' in parameters
+    for parameter in parameters:
+        for value in ('hot', float('nan'), float('inf')):
+            with pytest.raises(ValueError, match=f'{parameter}.* {value}|{parameter}.*{value!r}'):
+                TRANSFER_LOSSES.build({'type': name, parameter: value})
 
 
 @pytest.mark.parametrize('rematched', [False, True], ids=['first match', 'SFM'])

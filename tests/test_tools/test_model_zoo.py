@@ -88,3 +88,8 @@ def test_an_empty_csv_and_a_name_that_is_taken_are_refused(checkout):
     metafile.write_text(metafile.read_text().replace('Name: r18_eu\n', 'Name: r18_eu_r18_r18\n'))
     with pytest.raises(ValueError, match='two models called r18_eu_r18_r18'):
         _write(checkout, ROWS)
+
+
+def test_a_family_without_a_metafile_is_named(checkout):
+    with pytest.raises(FileNotFoundError, match="no '.*other/metafile.yml' for configs/other/r18.py, .*made.csv'"):
+        _write(checkout, [dict(row, config='rstoolbox::other/r18.py') for row in ROWS])

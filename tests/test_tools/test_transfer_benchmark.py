@@ -54,6 +54,8 @@ def test_some_losses_as_a_table():
 @pytest.mark.parametrize('arguments, message', [
     (('--losses', 'RDK'), "no transfer loss 'RDK'; did you mean 'RKD'?"),
     (('--batch', 2), '--batch 2: at least 4 samples'),
+    (('--classes', 10, 2), '--classes 2: at least 3'),
+    (('--repeats', 0), "'0' is no whole number from 1 on"),
 ])
 def test_bad_arguments_are_explained(arguments, message):
     done = _run(*arguments)

@@ -52,6 +52,7 @@ def updated(csv, root):
         dict[Path, str]: From file to its whole new text.
 
     Raises:
+        FileNotFoundError: A config's family has no metafile.
         ValueError: The CSV holds no run, or a metafile would be no YAML any more.
     """
     rows = read_csv(csv)
@@ -66,6 +67,9 @@ def updated(csv, root):
         families.setdefault(Path(entry['Config']).parent, []).append(entry)
     for folder, entries in families.items():
         path = root / folder / 'metafile.yml'
+        if not path.is_file():
+            raise FileNotFoundError(f"There is no '{path}' for {entries[0]['Config']}, which '{csv}' names. Write one, "
+                                    'with Collections as configs/sembridge/metafile.yml has them.')
         old = path.read_text()
         collection = yaml.safe_load(old)['Collections'][0]['Name']
         entries = [{'Name': entry.pop('Name'), 'In Collection': collection, **entry} for entry in entries]
@@ -91,7 +95,7 @@ def model_entries(rows, benchmark):
             if method['method'] == 'kd' and method['sembridge'] and config.startswith(PACKAGED):
                 config = f'configs/{config.removeprefix(PACKAGED)}'
                 number = len(method['seeds'])
-                metrics = {TITLES[key]: round(mean(method[key].values()), 2) for key in METRICS}
+                metrics = {TITLES[key]: round(mean(method[key].values()), 2) for key in METRICS if method[key]}
                 entries.append({
                     'Name': f'{Path(config).stem}_{pair}', 'Config': config,
                     'Metadata': {'Pair': pair, 'Benchmark': benchmark},

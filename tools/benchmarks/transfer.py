@@ -24,6 +24,7 @@ import torch
 from matching import memory_mib
 
 import rstoolbox.models  # noqa: F401, registers the losses
+from rstoolbox.engine.errors import count
 from rstoolbox.registry import TRANSFER_LOSSES
 
 PLAIN = {**plain_score_losses.PLAIN, **plain_feature_losses.PLAIN}
@@ -40,11 +41,11 @@ def main():
     parser.add_argument('--json', action='store_true', help='print one JSON object and nothing else')
     parser.add_argument('--losses', nargs='+', default=sorted(PLAIN), metavar='NAME', help='default: all')
     parser.add_argument('--batch', type=int, default=256)
-    parser.add_argument('--classes', type=int, nargs='+', default=[10, 1000])
-    parser.add_argument('--width', type=int, default=512, help='of embeddings, tokens and the last maps')
-    parser.add_argument('--map-size', type=int, default=7, help='height and width of the last maps; tokens are as many '
-                        'as these have places, the maps before have half the width and twice the size')
-    parser.add_argument('--repeats', type=int, default=5)
+    parser.add_argument('--classes', type=count, nargs='+', default=[10, 1000])
+    parser.add_argument('--width', type=count, default=512, help='of embeddings, tokens and the last maps')
+    parser.add_argument('--map-size', type=count, default=7, help='height and width of the last maps; tokens are as '
+                        'many as these have places, the maps before have half the width and twice the size')
+    parser.add_argument('--repeats', type=count, default=5)
     parser.add_argument('--check-batch', type=int, default=32)
     parser.add_argument('--memory-batch', type=int, default=1024)
     parser.add_argument('--memory-only', metavar='NAME', help=argparse.SUPPRESS)
@@ -60,6 +61,8 @@ def main():
     for name in ('batch', 'check_batch', 'memory_batch'):
         if getattr(args, name) < 4:
             parser.error(f'--{name.replace("_", "-")} {getattr(args, name)}: at least 4 samples are compared')
+    if min(args.classes) < 3:
+        parser.error(f'--classes {min(args.classes)}: at least 3 are compared, as two beside the own one have an order')
     show = (lambda line: None) if args.json else (lambda line: print(line, flush=True))
     show(f'{"loss":15} {"classes":>7} {"ours ms":>9} {"plain ms":>9} {"ratio":>6}  same value and gradient')
     rows = []

@@ -31,7 +31,7 @@ def draw(rows, out):
     """
     for (dataset, pair), entries in summarise(rows).items():
         bars, points, baseline = {}, [], None
-        for entry in entries:
+        for entry in (entry for entry in entries if entry['accuracy'] and entry['seconds_per_epoch']):
             accuracy = spread(list(entry['accuracy'].values()))
             if entry['method'] == NO_TRANSFER:
                 baseline = accuracy[0]

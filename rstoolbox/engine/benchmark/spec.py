@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from rstoolbox.models.sembridge.gallery import OUTPUTS
 from rstoolbox.registry import TRANSFER_LOSSES, UnknownTypeError
 
 from ..config import ConfigError, check_types, runner_config, set_option
@@ -95,13 +96,22 @@ def _variants(cfg, methods, path):
     for method, loss in methods.items():
         if loss is None:
             continue
-        variants[method, False] = _variant(cfg, method, {**rows['kd'], 'model.losses': {method: loss}})
+        built = TRANSFER_LOSSES.build(copy.deepcopy(loss))
+        teacher, hooks = ({}, {}) if set(built.needs) <= set(OUTPUTS) else _teacher_in_the_loop(cfg)
+        variants[method, False] = _variant(cfg, method, {**rows['kd'], 'model.losses': {method: loss}, **teacher})
         # lambda_1, which the config gives vanilla KD, weighs the method's own loss
-        weight = kd['loss_weight'] * TRANSFER_LOSSES.build(copy.deepcopy(loss)).loss_weight
+        weight = kd['loss_weight'] * built.loss_weight
         others = {name: other for name, other in cfg.model.losses.items() if name != 'kd'}
         variants[method, True] = _variant(cfg, method, {
-            'model.losses': {method: dict(loss, loss_weight=weight), **others}})
+            'model.losses': {method: dict(loss, loss_weight=weight), **others}, **teacher, **hooks})
     return variants
+
+
+def _teacher_in_the_loop(cfg):
+    """Settings by which the teacher runs beside the student, and hooks that re-match still find its gallery."""
+    hooks = {f'custom_hooks.{place}.gallery': '${artifacts.gallery}' for place, hook in enumerate(cfg.custom_hooks)
+             if isinstance(hook, dict) and hook.get('type') == 'StudentFriendlyMatchingHook'}
+    return {'model.gallery': None, 'train_dataset.read_teacher': True}, hooks
 
 
 def _variant(cfg, method, settings):
@@ -142,6 +152,8 @@ def _read(path):
         for key in entry:
             if key not in ('config', 'options'):
                 raise ConfigError(f"{path}: datasets.{name} has no '{key}'. {_nearest(key, ('config', 'options'))}")
+        if not isinstance(entry.get('options', {}), dict):
+            raise ConfigError(f'{path}: datasets.{name}.options = {entry["options"]!r}, expected a dict.')
         if not isinstance(entry.get('config'), str):
             raise ConfigError(f'{path}: datasets.{name} needs a config, the path of an experiment.')
     return content

@@ -20,8 +20,8 @@ def summarise(rows):
 
     Returns:
         dict[tuple[str, str], list[dict]]: For each data set and pair one entry a method, plain before SemBridge:
-        ``method``, ``sembridge`` (bool), ``seeds``, for each metric and ``seconds_per_epoch`` its values by seed, and
-        the differences in accuracy ``to_none`` and ``to_plain`` (:func:`paired_difference`; None where they have
+        ``method``, ``sembridge`` (bool), ``seeds``, for each metric and ``seconds_per_epoch`` the known values by seed,
+        and the differences in accuracy ``to_none`` and ``to_plain`` (:func:`paired_difference`; None where they have
         nothing to be taken from).
     """
     groups = {}
@@ -31,18 +31,22 @@ def summarise(rows):
         entry[row['seed']] = row
     summary = {}
     for group, entries in groups.items():
-        accuracies = {key: {seed: row['accuracy'] for seed, row in seeds.items()} for key, seeds in entries.items()}
+        accuracies = {key: _known(seeds, 'accuracy') for key, seeds in entries.items()}
         summary[group] = []
         for method, sembridge in sorted(entries, key=lambda key: (_first(entries, key[0]), key[1])):
             seeds, own = entries[method, sembridge], accuracies[method, sembridge]
-            values = {key: {seed: row[key] for seed, row in seeds.items()}
-                      for key in (*METRICS, 'seconds_per_epoch')}
+            values = {key: _known(seeds, key) for key in (*METRICS, 'seconds_per_epoch')}
             none = accuracies.get((NO_TRANSFER, False)) if method != NO_TRANSFER else None
             plain = accuracies.get((method, False)) if sembridge else None
             summary[group].append(dict(
                 method=method, sembridge=sembridge, seeds=sorted(seeds), **values,
                 to_none=paired_difference(own, none), to_plain=paired_difference(own, plain)))
     return summary
+
+
+def _known(rows, key):
+    """What rows by seed hold of a column, by seed; other evaluators measure no accuracy, say."""
+    return {seed: row[key] for seed, row in rows.items() if row[key] is not None}
 
 
 def _first(entries, method):
@@ -103,12 +107,9 @@ def title(entry):
 
 
 def _cells(entry):
-    known = {key: [value for value in entry[key].values() if value is not None]
-             for key in (*METRICS, 'seconds_per_epoch')}
-    return [title(entry), str(len(entry['seeds'])),
-            *(spread_text(known[key]) for key in METRICS),
-            _difference(entry['to_none']), _difference(entry['to_plain']),
-            f'{mean(known["seconds_per_epoch"]):.1f}' if known['seconds_per_epoch'] else '']
+    seconds = entry['seconds_per_epoch'].values()
+    return [title(entry), str(len(entry['seeds'])), *(spread_text(list(entry[key].values())) for key in METRICS),
+            _difference(entry['to_none']), _difference(entry['to_plain']), f'{mean(seconds):.1f}' if seconds else '']
 
 
 def _difference(difference):

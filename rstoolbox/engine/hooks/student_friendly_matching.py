@@ -15,6 +15,9 @@ from rstoolbox.models.sembridge.shortlist import match_in_shortlist
 from rstoolbox.registry import HOOKS
 from rstoolbox.structures import MatchTable
 
+NO_GALLERY = ("StudentFriendlyMatchingHook needs the gallery of the teacher: set model.gallery or the hook's own "
+              "'gallery' to its folder, which is '${artifacts.gallery}' after the stage gallery.")
+
 
 @HOOKS.register_module()
 class StudentFriendlyMatchingHook(Hook):
@@ -47,6 +50,11 @@ class StudentFriendlyMatchingHook(Hook):
         self.start, self.interval, self.growth, self.tau = start, interval, growth, tau
         self.dataloader, self.gallery, self.shortlist = dataloader, gallery, shortlist
 
+    def check(self, config):
+        """Raise a ``ValueError`` unless the config of a run names a gallery to match in."""
+        if self.gallery is None and not config.model.get('gallery'):
+            raise ValueError(NO_GALLERY)
+
     def before_train(self, runner):
         if not isinstance(runner.train_loop, EpochBasedTrainLoop):
             raise TypeError('StudentFriendlyMatchingHook re-matches between epochs, but train_cfg counts iterations: '
@@ -63,8 +71,7 @@ class StudentFriendlyMatchingHook(Hook):
             self.gallery = Gallery.open(self.gallery)
         self.gallery = self.gallery or getattr(model.teacher, 'gallery', None)
         if self.gallery is None:
-            raise ValueError('StudentFriendlyMatchingHook needs the gallery of the teacher: set model.gallery or the '
-                             "hook's own 'gallery' to its folder.")
+            raise ValueError(NO_GALLERY)
         if list(self.gallery.ids) != list(dataset.teacher.sample_ids):
             raise ValueError('The gallery and the teacher data set of train_dataloader hold different samples; '
                              'build the gallery from the same split.')

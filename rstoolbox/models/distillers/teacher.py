@@ -150,7 +150,9 @@ def check_kept(outputs, kept, gallery):
     missing = [name for name in sorted(outputs) if name not in kept]
     if missing:
         raise ValueError(f'the gallery {gallery} keeps {", ".join(kept)}, but a transfer loss needs '
-                         f'{", ".join(missing)}; train with the teacher in the loop')
+                         f'{", ".join(missing)}; train with the teacher in the loop: model=dict(gallery=None), '
+                         'train_dataset=dict(read_teacher=True), and a hook that re-matches with '
+                         "gallery='${artifacts.gallery}'")
 
 
 def check_classifier(network, side, image_size):

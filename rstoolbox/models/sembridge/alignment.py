@@ -4,11 +4,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from rstoolbox.models.transfer.base import TransferLoss, full_precision
+from rstoolbox.models.transfer.base import TransferLoss, check_not_negative, check_positive, full_precision
 from rstoolbox.registry import TRANSFER_LOSSES
 
+from ..ranks import of_all_ranks
 from .coral import coral_loss
-from .ranks import of_all_ranks
 from .released import NUM_HEADS, ReleasedPlanner
 from .transport import sinkhorn
 
@@ -54,8 +54,10 @@ class SKA(TransferLoss):
         super().__init__(loss_weight)
         if variant not in DEFAULT_WEIGHTS:
             raise ValueError(f"SKA has no variant '{variant}'; it has {', '.join(DEFAULT_WEIGHTS)}.")
-        if not epsilon > 0 or num_iters < 1:
-            raise ValueError(f'SKA needs epsilon above 0 and num_iters of at least 1, got {epsilon} and {num_iters}.')
+        check_positive(self, epsilon=epsilon)
+        check_not_negative(self, tol=tol)
+        if not isinstance(num_iters, int) or num_iters < 1:
+            raise ValueError(f'num_iters of SKA is a whole number of at least 1, got {num_iters!r}')
         token_default, pooled_default = DEFAULT_WEIGHTS[variant]
         self.token_weight = token_default if token_weight is None else token_weight
         self.pooled_weight = pooled_default if pooled_weight is None else pooled_weight

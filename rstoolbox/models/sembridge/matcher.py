@@ -13,7 +13,7 @@ from rstoolbox.registry import MODELS
 
 from ..finite import check_finite
 from ..loading import load_classifier
-from .ranks import of_all_ranks
+from ..ranks import of_all_ranks
 
 MAX_SCALE = 100.
 

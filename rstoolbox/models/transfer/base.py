@@ -33,8 +33,8 @@ class TransferLoss(nn.Module):
 
     def __init__(self, loss_weight=1.):
         super().__init__()
-        if not isinstance(loss_weight, (int, float)):
-            raise ValueError(f'loss_weight of {type(self).__name__} is a number, got {loss_weight!r}')
+        if not is_number(loss_weight):
+            raise ValueError(f'loss_weight of {type(self).__name__} is a finite number, got {loss_weight!r}')
         self.loss_weight = loss_weight
         self.prepared = False
 
@@ -181,25 +181,30 @@ def check_same_classes(loss, student, teacher, least=1):
         raise ValueError(f'{type(loss).__name__} needs at least {least} classes, got {classes}')
 
 
+def is_number(value):
+    """Whether a hyper-parameter is a finite number."""
+    return isinstance(value, (int, float)) and math.isfinite(value)
+
+
 def check_positive(loss, **values):
     """Raise a ``ValueError`` unless every named hyper-parameter is a finite number above 0."""
     for name, value in values.items():
-        if not 0 < value < math.inf:
-            raise ValueError(f'{name} of {type(loss).__name__} must be above 0 and finite, got {value}')
+        if not (is_number(value) and value > 0):
+            raise ValueError(f'{name} of {type(loss).__name__} must be above 0 and finite, got {value!r}')
 
 
 def check_not_negative(loss, **values):
     """Raise a ``ValueError`` unless every named hyper-parameter is a finite number of at least 0."""
     for name, value in values.items():
-        if not 0 <= value < math.inf:
-            raise ValueError(f'{name} of {type(loss).__name__} must be at least 0 and finite, got {value}')
+        if not (is_number(value) and value >= 0):
+            raise ValueError(f'{name} of {type(loss).__name__} must be at least 0 and finite, got {value!r}')
 
 
 def check_share(loss, **values):
     """Raise a ``ValueError`` unless every named hyper-parameter lies from 0 to 1."""
     for name, value in values.items():
-        if not 0 <= value <= 1:
-            raise ValueError(f'{name} of {type(loss).__name__} is a share from 0 to 1, got {value}')
+        if not (is_number(value) and 0 <= value <= 1):
+            raise ValueError(f'{name} of {type(loss).__name__} is a share from 0 to 1, got {value!r}')
 
 
 def target_classes(loss, labels, logits):

@@ -4,11 +4,13 @@ import math
 
 import torch
 import torch.nn.functional as F
+from mmengine.dist import all_reduce
 from torch import nn
 
 from rstoolbox.registry import TRANSFER_LOSSES
 
-from .base import TransferLoss, check_ranks, full_precision, unit_length
+from ..ranks import of_all_ranks
+from .base import TransferLoss, check_ranks, full_precision, is_number, unit_length
 
 
 @TRANSFER_LOSSES.register_module()
@@ -29,8 +31,8 @@ class CRD(TransferLoss):
     The constant that normalises the scores is their mean over random directions (:func:`log_mean_score`); the paper's
     code takes the mean over its first batch, whose entries are random.
 
-    The queue is filled in training mode only and goes into the training checkpoint. Of several processes each keeps its
-    own; on resuming all begin with the first one's.
+    The queue is filled in training mode only and goes into the training checkpoint. Several processes share one, of the
+    samples of all.
 
     Args:
         width (int): Width of the common space, at least 1.
@@ -43,9 +45,10 @@ class CRD(TransferLoss):
 
     def __init__(self, width=128, tau=0.07, queue_size=16384, loss_weight=0.8):
         super().__init__(loss_weight)
-        if width < 1 or queue_size < 0 or not 0.01 <= tau < math.inf:
+        whole = isinstance(width, int) and isinstance(queue_size, int)
+        if not (whole and is_number(tau)) or width < 1 or queue_size < 0 or tau < 0.01:
             raise ValueError('CRD needs width of at least 1, queue_size of at least 0 and tau of at least 0.01, got '
-                             f'{width}, {queue_size} and {tau}')
+                             f'{width!r}, {queue_size!r} and {tau!r}')
         self.width, self.tau, self.queue_size = width, tau, queue_size
         self.log_mean = log_mean_score(width, tau)
 
@@ -91,8 +94,10 @@ class SampleQueue(nn.Module):
         self.register_buffer('classes', torch.zeros(size, 0, dtype=torch.bool))
 
     def align(self, classes):
-        """The batch's classes (B, C) of bool with as many columns as the queue's, either of them widened."""
-        width = max(classes.shape[1], self.classes.shape[1])
+        """The batch's classes (B, C) of bool with as many columns as the queue has, on all ranks; either is widened."""
+        width = classes.new_tensor(max(classes.shape[1], self.classes.shape[1]), dtype=torch.long)
+        all_reduce(width, 'max')
+        width = int(width)
         self.classes = F.pad(self.classes, (0, width - self.classes.shape[1]))
         return F.pad(classes, (0, width - classes.shape[1]))
 
@@ -107,10 +112,11 @@ class SampleQueue(nn.Module):
         return negative
 
     def push(self, **samples):
-        """Put the batch's ``student`` and ``teacher`` embeddings and ``classes`` in front, the oldest entries out."""
+        """Put ``student`` and ``teacher`` embeddings and ``classes`` of all ranks in front, the oldest entries out."""
+        # Were the queues not the same, the averaging of buffers over ranks would mix different samples.
         samples['filled'] = self.filled.new_ones(len(samples['classes']))
         for name, new in samples.items():
-            setattr(self, name, torch.cat([new.detach(), getattr(self, name)])[:self.size])
+            setattr(self, name, torch.cat([of_all_ranks(new.detach()), getattr(self, name)])[:self.size])
 
     def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs):
         saved = state_dict.get(f'{prefix}classes')

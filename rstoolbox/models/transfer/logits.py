@@ -4,7 +4,7 @@ import torch.nn.functional as F
 
 from rstoolbox.registry import TRANSFER_LOSSES
 
-from .base import TransferLoss, check_same_classes, full_precision
+from .base import TransferLoss, check_positive, check_same_classes, full_precision
 
 
 @TRANSFER_LOSSES.register_module()
@@ -27,8 +27,7 @@ class KD(TransferLoss):
 
     def __init__(self, tau=4., scale_by_tau=True, loss_weight=1.):
         super().__init__(loss_weight)
-        if not tau > 0:
-            raise ValueError(f'tau of KD must be above 0, got {tau}')
+        check_positive(self, tau=tau)
         self.tau = tau
         self.scale = tau ** 2 if scale_by_tau else 1.
 

@@ -133,8 +133,8 @@ class CC(TransferLoss):
     def __init__(self, gamma=0.4, order=2, loss_weight=1.):
         super().__init__(loss_weight)
         check_positive(self, gamma=gamma)
-        if order < 1 or order != int(order):
-            raise ValueError(f'order of CC is a whole number of at least 1, got {order}')
+        if not isinstance(order, int) or order < 1:
+            raise ValueError(f'order of CC is a whole number of at least 1, got {order!r}')
         self.coefficients = [math.exp(-2 * gamma) * (2 * gamma) ** p / math.factorial(p) for p in range(order + 1)]
 
     def build(self, student, teacher):

@@ -4,7 +4,15 @@ import torch
 
 from rstoolbox.registry import TRANSFER_LOSSES
 
-from .base import TransferLoss, check_positive, check_same_classes, divergence, full_precision, target_classes
+from .base import (
+    TransferLoss,
+    check_positive,
+    check_same_classes,
+    divergence,
+    full_precision,
+    is_number,
+    target_classes,
+)
 from .decoupled import split_target
 
 # Pairs of classes compared at once: 4 MiB for each side, which a processor's cache holds.
@@ -41,8 +49,8 @@ class C2KD(TransferLoss):
 
     def __init__(self, threshold=0., tau=1., loss_weight=1.):
         super().__init__(loss_weight)
-        if not -1 <= threshold <= 1:
-            raise ValueError(f'threshold of C2KD is a rank correlation from -1 to 1, got {threshold}')
+        if not (is_number(threshold) and -1 <= threshold <= 1):
+            raise ValueError(f'threshold of C2KD is a rank correlation from -1 to 1, got {threshold!r}')
         check_positive(self, tau=tau)
         self.threshold = threshold
         self.tau = tau

@@ -7,7 +7,7 @@ from torch import nn
 
 from rstoolbox.registry import TRANSFER_LOSSES
 
-from .base import TransferLoss, check_positive, check_same_classes, check_share, full_precision
+from .base import TransferLoss, check_positive, check_same_classes, check_share, full_precision, is_number
 from .logits import softened_divergence
 
 
@@ -43,8 +43,8 @@ class CTKD(TransferLoss):
     def __init__(self, start=1., end=21., ramp=0.04, scale_by_tau=True, loss_weight=1.):
         super().__init__(loss_weight)
         check_positive(self, start=start)
-        if not start < end < math.inf:
-            raise ValueError(f'end of CTKD must be above its start {start} and finite, got {end}')
+        if not (is_number(end) and start < end):
+            raise ValueError(f'end of CTKD must be above its start {start} and finite, got {end!r}')
         check_share(self, ramp=ramp)
         self.start = start
         self.end = end
@@ -85,8 +85,8 @@ class LSKD(TransferLoss):
     before the inner loss takes them; other outputs that it needs pass through. With two classes nothing but the sign
     is left, and no gradient.
 
-    Whether the logits are of softmax or sigmoid heads is the inner loss's affair, but for the latter the z-score takes
-    away how many classes are present.
+    Logits are those of softmax heads, whatever the inner loss: of sigmoid heads the z-score would take away how many
+    classes are present, so that a teacher of several labels is refused.
 
     Args:
         loss (dict): Config of a transfer loss that needs ``logits``; its own ``loss_weight`` counts too. Default: KD at

@@ -170,8 +170,8 @@ def test_published_planner_refuses_shapes_that_the_original_stops_at(student, te
 
 
 @pytest.mark.parametrize(('arguments', 'message'), [
-    (dict(variant='published'), "no variant 'published'"), (dict(epsilon=0.), 'epsilon above 0'),
-    (dict(num_iters=0), 'num_iters of at least 1')])
+    (dict(variant='published'), "no variant 'published'"), (dict(epsilon=0.), 'epsilon of SKA must be above 0'),
+    (dict(num_iters=0), 'num_iters of SKA is a whole number of at least 1')])
 def test_bad_arguments_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
         SKA(**arguments)
