@@ -7,8 +7,8 @@ A line of ours is one record::
      "answer": "<box><381><897><504><999></box>", "scores": [0.8], "gt": "<box><380><890><510><999></box>"}
 
 ``answer`` and ``gt`` are text as the model writes it; ``size`` is (width, height) of the image, of a single one for a
-change; ``scores`` has one confidence for each object. Only ``task``, ``answer`` and ``gt`` are required, and ``size``
-for masks; ``image`` may be a list. Without ``category`` the class is read from the question.
+change; ``scores`` has one confidence for each object; ``references`` are further right texts of a caption. Only ``task``, ``answer`` and ``gt`` are required, and ``size``
+for masks; ``image`` may be a list, and records of one image that differ in ``crop`` are of different images. Without ``category`` the class is read from the question.
 
 The published file is ``{"info": {"task": ..}, "data": [record, ..]}``. There ``answer`` and ``gt`` may also be lists:
 boxes in bins, polygons in pixels (of the canvas of both images for a change, as is ``size``); ``crop`` tells the size
@@ -140,13 +140,25 @@ def _record(line, place, published=False):
     truth, prediction = (_answer(task, line[key], frame or BINS_AS_PIXELS, f"{place}, key '{key}'")
                          for key in ('gt', 'answer'))
     prediction.scores = _scores(line.get('scores'), prediction, place)
-    image = line.get('image')
     size = tuple(2 * side for side in frame) if on_canvas else frame or BINS_AS_PIXELS
     try:
         return ScoredRecord(task, prediction, truth, size, line.get('category') or category_of(task, question),
-                      ' '.join(image) if isinstance(image, list) else image, question, on_canvas)
+                            _image_id(line), question, _references(line, place), on_canvas)
     except ValueError as error:
         raise ValueError(f'{place}: {error}') from None
+
+
+def _image_id(line):
+    """What is cut out of an image at two places shares neither its objects nor its captions."""
+    image = ' '.join(line['image']) if isinstance(line.get('image'), list) else line.get('image')
+    return f'{image} {line["crop"]}' if image and line.get('crop') else image
+
+
+def _references(line, place):
+    references = line.get('references') or ()
+    if not isinstance(references, (list, tuple)) or not all(isinstance(text, str) for text in references):
+        raise ValueError(f"{place}, key 'references': expected a list of texts, got {str(references)[:60]}.")
+    return references
 
 
 def _frame(line, place, published):
