@@ -25,7 +25,8 @@ class ScoredRecord:
         truth (Answer): The annotation, in pixels.
         image_size (tuple[int, int], optional): (width, height) of the image that the coordinates lie on. Masks need it.
         category (str, optional): The class that the prompt asks for. None counts as one class of its own.
-        image_id (str, optional): The image, or the part cut out of it. Records of one image and prompt are references of one caption.
+        image_id (str, optional): The image, or the part cut out of it. Records of one image and prompt are references
+            of one caption.
         prompt (str): The question or instruction.
         references (Sequence[str]): Further right texts of a caption.
         on_canvas (bool): Whether the polygons of a change lie on the canvas of both images, ``image_size`` being the
