@@ -88,10 +88,7 @@ class Falcon(BaseModel):
         self.network = network
         self.cell_loss_weight = cell_loss
         self.cell_loss = CellLoss(config.text_config.d_model, image_cells(config, size)) if cell_loss else None
-        # Start token, forced <s> and all others fit the table of positions.
-        longest = config.text_config.max_position_embeddings - 1
-        self.generation = {'max_new_tokens': longest, **(generation or {})}
-        self.generation['max_new_tokens'] = min(self.generation['max_new_tokens'], longest)
+        self.generation = dict(generation or {})
         self.constraint = _constraint(tokenizer) if constrain else None
         self.lora = lora is not None
         self.register_buffer('vocabulary', _fingerprint(tokenizer))
@@ -192,7 +189,9 @@ class Falcon(BaseModel):
         """
         prompt = {key: inputs.get(key) for key in ('pixel_values', 'input_ids', 'attention_mask', 'image_rows')}
         heads = [_head(sample, row, self.constraint is not None) for row, sample in enumerate(data_samples)]
-        rules = dict(self.generation)
+        # Start token, forced <s> and all others fit the table of positions.
+        longest = self.data_preprocessor.max_positions - 1
+        rules = dict(self.generation, max_new_tokens=min(self.generation.get('max_new_tokens', longest), longest))
         if self.constraint is not None:
             length = 1 + rules['max_new_tokens']
             rules['logits_processor'] = [self.constraint.processor(heads, length)]
@@ -215,7 +214,12 @@ class Falcon(BaseModel):
 
         Returns:
             list[FalconDataSample]: The samples in their order, with ``pred_answer``.
+
+        Raises:
+            ValueError: If ``batch_size`` is below 1, or an image or prompt is unsound; with the name of the record.
         """
+        if batch_size < 1:
+            raise ValueError(f'batch_size is how many prompts are answered at once, 1 or more, got {batch_size}')
         order = sorted(range(len(data_samples)), key=lambda row: (data_samples[row].get('task') or '',
                                                                   len(data_samples[row].get('prompt') or '')))
         for start in range(0, len(order), batch_size):
