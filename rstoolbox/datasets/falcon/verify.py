@@ -6,7 +6,7 @@ from pathlib import Path
 from rstoolbox.heads import head_for
 from rstoolbox.heads.grammar import IMAGE, STRUCTURE
 
-from .images import image_size
+from .images import image_size, whole_crop
 from .record_files import read_entries
 from .record_store import RecordStore
 
@@ -68,10 +68,10 @@ def _check(record, root, sizes):
         if isinstance(sizes[image], str):
             yield sizes[image]
             continue
-        width, height = sizes[image]
-        if record.crop and not (0 <= record.crop[0] and record.crop[2] <= width
-                                and 0 <= record.crop[1] and record.crop[3] <= height):
-            yield f'the crop {record.crop} reaches beyond {image} of {width} x {height} pixels'
+        try:
+            whole_crop(record.crop, sizes[image], image)
+        except ValueError as error:
+            yield str(error)
     pair = [sizes[image] for image in record.images if not isinstance(sizes[image], str)]
     if len(pair) == 2 and pair[0] != pair[1]:
         yield '{} is {} x {} and {} is {} x {} pixels; a pair has one size'.format(

@@ -110,6 +110,7 @@ def test_prompts_are_reworded_with_their_slots(folder):
 @pytest.mark.parametrize('record, message', [
     (Record(images=['gone.png'], **DETECT), 'record 1: There is no image .*gone.png'),
     (Record(images=['a.png'], crop=[0, 0, 500, 20], **DETECT), 'record 1: The crop .* reaches beyond'),
+    (Record(images=['a.png'], crop=[1.1, 0, 1.4, 20], **DETECT), 'record 1: The crop .* is empty in whole pixels'),
     (Record(images=['a.png', 'c.png'], **CHANGE), 'record 1: .*40 x 30.*20 x 20'),
     (Record(images=['a.png'], **CHANGE), r'record 1 has 1 image\(s\), and PIX_CHG is about 2'),
     (Record(images=['a.png', 'b.png'], **DETECT), r'record 1 has 2 image\(s\), and REG_DET_HBB is about 1'),
@@ -135,9 +136,20 @@ def test_images_of_any_mode_become_rgb(tmp_path):
         load_image(tmp_path / 'cut.png')
 
 
+def test_what_is_no_number_in_an_image_is_black_and_nothing_else_is(tmp_path):
+    values = np.arange(12, dtype=np.float32).reshape(3, 4)
+    values[0, 0] = np.nan
+    Image.fromarray(values).save(tmp_path / 'some.tif')
+    pixels = load_image(tmp_path / 'some.tif')[..., 0].ravel()
+    assert pixels[0] == 0 and pixels[-1] == 255 and (np.diff(pixels[2:-1].astype(int)) > 0).all()
+    Image.fromarray(np.full((3, 4), np.nan, np.float32)).save(tmp_path / 'none.tif')
+    with pytest.raises(ValueError, match='none.tif.* not a single number'):
+        load_image(tmp_path / 'none.tif')
+
+
 def test_an_enormous_image_is_refused_before_it_is_read(tmp_path):
     Image.new('1', (30_000, 30_000)).save(tmp_path / 'huge.tif', compression='group4')
-    with pytest.raises(ValueError, match='huge.tif'):
+    with pytest.raises(ValueError, match='huge.tif.* has more pixels than are read at once .*178,956,970.*; cut it'):
         load_image(tmp_path / 'huge.tif')
     with pytest.raises(ValueError, match='huge.tif'):
         load_image(tmp_path / 'huge.tif', crop=[0, 0, 20_000, 20_000])
@@ -191,14 +203,15 @@ def test_all_that_a_training_would_stop_at_is_found_before(folder):
     good = json.dumps(vars(Record(images=['a.png'], **DETECT)))
     bad = [Record(**DETECT), Record(images=['a.png'], **CHANGE),
            Record(images=['a.png'], **DETECT | dict(answer='ship')),
-           Record(images=['a.png'], prompt='Why</s>?', answer='So.'), Record(images=['gone.png'], **DETECT)]
+           Record(images=['a.png'], prompt='Why</s>?', answer='So.'), Record(images=['gone.png'], **DETECT),
+           Record(images=['a.png'], crop=[1.1, 0, 1.4, 20], **DETECT)]
     lines = [good, '{"images": ', good.replace('"answer"', '"reply"'), *(json.dumps(vars(one)) for one in bad), good]
     (folder / 'records.jsonl').write_text('\n'.join(lines))
     report = verify_records(folder / 'records.jsonl', folder)
-    assert report.records == 9
+    assert report.records == 10
     for text, expected in zip(report.findings, [
             'line 2, column 11: Expecting value', 'record 3 (line 3) has no "conversations"',
             'record 4: it has no image', 'record 5: it has 1 image(s), and PIX_CHG is about 2',
             "record 6: its answer cannot be read as one of REG_DET_HBB: 'ship'", "record 7: its prompt contains '</s>'",
-            'record 8: There is no image'], strict=True):
+            'record 8: There is no image', 'record 9: The crop [1.1, 0.0, 1.4, 20.0] is empty'], strict=True):
         assert expected in text
