@@ -62,7 +62,7 @@ def _open(path):
     except FileNotFoundError:
         raise FileNotFoundError(f"There is no image '{path}'.") from None
     except UnidentifiedImageError:
-        raise ValueError(f"'{path}' is no image that can be read: it is of no kind that Pillow knows. Of a raster write "
+        raise ValueError(f"'{path}' is no image that can be read: it is no kind that Pillow knows. Of a raster write "
                          'one or three bands of eight bits: gdal_translate -b 1 -b 2 -b 3 -ot Byte -scale') from None
     except OSError as error:
         raise ValueError(f"'{path}' is no image that can be read: {error}") from None
