@@ -72,7 +72,7 @@ def read_dump(path):
     if not path.is_file():
         raise FileNotFoundError(f"There is no file of predictions at '{path}'.")
     try:
-        with path.open(encoding='utf-8') as file:
+        with path.open(encoding='utf-8-sig') as file:
             if _has_json_line(file):
                 for number, line in enumerate(file, 1):
                     if line.strip():
@@ -126,6 +126,12 @@ def _check_keys(line, place):
             others = [name for name in line if name not in REQUIRED]
             raise ValueError(f"{place} has no '{key}'{nearest(key, others, 0.6)}. A record needs "
                              f'{", ".join(REQUIRED)}.')
+    for key in ('question', 'category'):
+        if not isinstance(line.get(key), (str, type(None))):
+            raise ValueError(f"{place}, key '{key}': expected text, got {line[key]!r:.60}.")
+    images = line.get('image') if isinstance(line.get('image'), list) else [line.get('image') or '']
+    if not all(isinstance(image, str) for image in images):
+        raise ValueError(f"{place}, key 'image': expected a path or a list of them, got {line['image']!r:.60}.")
     try:
         check_task(line['task'])
     except ValueError as error:
@@ -165,8 +171,16 @@ def _references(line, place):
 def _frame(line, place, published):
     """Size of a single image: of the published canvas, half."""
     size, crop = line.get('size'), line.get('crop')
-    if size is None and crop and len(crop) == 4:
-        return int(crop[2] - crop[0]), int(crop[3] - crop[1])
+    if size is None and crop:
+        try:
+            left, top, right, bottom = crop
+            size = int(right - left), int(bottom - top)
+        except (TypeError, ValueError):
+            size = 0, 0
+        if min(size) < 1:
+            raise ValueError(f"{place}, key 'crop': expected [x1, y1, x2, y2] in pixels, x1 < x2 and y1 < y2, got "
+                             f'{crop!r:.60}.')
+        return size
     if size is None:
         return None
     halves = 2 if published and line['task'] == 'PIX_CHG' else 1
