@@ -13,7 +13,7 @@ import json
 
 from rstoolbox.apis import FalconInferencer
 from rstoolbox.apis.falcon_inferencer import as_dict
-from rstoolbox.engine.errors import readable_errors
+from rstoolbox.engine.errors import check_output, count, readable_errors
 from rstoolbox.heads import head_for
 
 
@@ -28,11 +28,12 @@ def main():
     parser.add_argument('--out', metavar='DIR', help='write <image>_<task>.json and .png here')
     parser.add_argument('--show', action='store_true', help='open the pictures')
     parser.add_argument('--unconstrained', action='store_true', help='answers may break the grammar of the task')
-    parser.add_argument('--beams', type=int, default=3)
-    parser.add_argument('--batch-size', type=int, default=8)
+    parser.add_argument('--beams', type=count, default=3)
+    parser.add_argument('--batch-size', type=count, default=8)
     parser.add_argument('--device', help='cuda or cpu')
     args = parser.parse_args()
     with readable_errors():
+        check_output('--out', args.out, folder=True)
         slots = read_slots(args.task, args.prompt)
         images = args.images
         if args.image2:

@@ -9,6 +9,7 @@ from PIL import Image
 
 from rstoolbox.datasets.falcon.images import load_image
 from rstoolbox.engine.config import load_config, resolve
+from rstoolbox.engine.errors import check_output
 from rstoolbox.heads import compose_canvas, head_for
 from rstoolbox.models.falcon import Falcon
 from rstoolbox.registry import INFERENCERS, MODELS
@@ -42,6 +43,11 @@ class FalconInferencer:
 
     def __init__(self, model, checkpoint=None, device=None, constrain=True, **generation):
         self.device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
+        try:
+            torch.empty(0, device=self.device)
+        except (RuntimeError, AssertionError) as error:
+            raise ValueError(f"The device '{self.device}' cannot be used ({str(error).splitlines()[0]}) Name cpu, or "
+                             'leave it out.') from None
         self.model = _load(model, checkpoint, constrain).to(self.device).eval()
         self.model.generation.update(generation)
 
@@ -55,7 +61,7 @@ class FalconInferencer:
             out_dir (str | Path, optional): Writes ``<name>_<task>.png`` and ``.json`` for every image there; the second
                 of one name is ``<name>_2_<task>``. Of a pair the name is that of the later date.
             show (bool): Open the pictures in the desktop's viewer.
-            batch_size (int): How many at once.
+            batch_size (int): How many are read and answered at once; then theirs are written.
             paraphrase (int): Which wording of the task.
             **slots: What the task's prompt has to be told, e.g. ``category='ship'`` or ``bbox=[x1, y1, x2, y2]`` in
                 pixels.
@@ -65,32 +71,29 @@ class FalconInferencer:
 
         Raises:
             ValueError, FileNotFoundError, UnknownTypeError: An image that cannot be read, a pair where one image is
-                expected or of unequal sizes, an unknown task, a slot that is missing or unknown.
+                expected or of unequal sizes, an unknown task, a slot that is missing or unknown, a region outside the
+                image, a folder that cannot be written to.
         """
         head = head_for(task)
         entries = [images] if isinstance(images, (str, Path, np.ndarray, tuple)) else list(images)
-        loaded = [_load_entry(entry, task) for entry in entries]
-        inputs, samples = [], []
-        for number, (name, arrays) in enumerate(loaded):
-            size = arrays[0].shape[1], arrays[0].shape[0]
-            sample = FalconDataSample(metainfo=dict(sample_id=name or f'image {number + 1}', task=task, image_size=size,
-                                                    img_path=name, category=slots.get('category')))
-            sample.prompt = head.prompt(image_size=size, paraphrase=paraphrase, **slots)
-            picture = arrays[0] if len(arrays) == 1 else compose_canvas(*arrays)
-            inputs.append(torch.from_numpy(np.array(picture)))
-            samples.append(sample)
-        answered = self.model.answer(inputs, samples, batch_size)
-        if out_dir is not None or show:
-            folder = Path(out_dir or tempfile.mkdtemp())
-            stems = [Path(name).stem or f'image_{number}' for number, (name, _) in enumerate(loaded, 1)]
-            for number, (sample, (_, arrays)) in enumerate(zip(answered, loaded)):
-                twin = stems[:number].count(stems[number])  # of the same name in another folder
-                stem = f'{stems[number]}{f"_{twin + 1}" if twin else ""}_{task}'
-                write_json(as_dict(sample), folder / f'{stem}.json')
-                path = draw_answer(arrays, sample.pred_answer, folder / f'{stem}.png', sample.prompt, _region(slots),
-                                   str(slots.get('category', '')))
-                if show:
-                    Image.open(path).show()
+        check_output('out_dir', out_dir, folder=True)
+        if batch_size < 1:
+            raise ValueError(f'batch_size is how many images are answered at once, 1 or more, got {batch_size}.')
+        folder = Path(out_dir or tempfile.mkdtemp()) if out_dir is not None or show else None
+        answered, stems = [], []
+        for start in range(0, len(entries), batch_size):
+            loaded = [_load_entry(entry, head) for entry in entries[start:start + batch_size]]
+            samples = [_sample(name, number, arrays, head, paraphrase, slots)
+                       for number, (name, arrays) in enumerate(loaded, start + 1)]
+            inputs = [torch.from_numpy(np.array(arrays[0] if len(arrays) == 1 else compose_canvas(*arrays)))
+                      for _, arrays in loaded]
+            for sample, (_, arrays) in zip(self.model.answer(inputs, samples, batch_size), loaded):
+                answered.append(sample)
+                stems.append(Path(sample.img_path).stem or sample.sample_id.replace(' ', '_'))
+                twin = stems.count(stems[-1])  # of the same name in another folder
+                if folder is not None:
+                    _write(sample, arrays, folder / f'{stems[-1]}{f"_{twin}" if twin > 1 else ""}_{task}',
+                           _region(head, slots), str(slots.get('category', '')), show)
         return answered
 
 
@@ -123,12 +126,11 @@ def _load(model, checkpoint, constrain):
     return falcon
 
 
-def _load_entry(entry, task):
-    pair = isinstance(entry, tuple)
-    if pair != (task == 'PIX_CHG') or (pair and len(entry) != 2):
-        wanted = 'a pair of images (before, after)' if task == 'PIX_CHG' else 'one image'
-        raise ValueError(f'{task} is about {wanted}, got {len(entry) if pair else 1}.')
-    parts = entry if pair else (entry,)
+def _load_entry(entry, head):
+    parts = entry if isinstance(entry, tuple) else (entry,)
+    if len(parts) != head.num_images:
+        wanted = 'a pair of images (before, after)' if head.num_images == 2 else 'one image'
+        raise ValueError(f'{head.tag} is about {wanted}, got {len(parts)}.')
     name = ' '.join(str(part) for part in parts if isinstance(part, (str, Path)))
     arrays = [load_image(part) if isinstance(part, (str, Path)) else np.asarray(part) for part in parts]
     for array in arrays:
@@ -137,11 +139,27 @@ def _load_entry(entry, task):
     return name, arrays
 
 
-def _region(slots):
-    if 'bbox' in slots:
-        x1, y1, x2, y2 = slots['bbox']
-        return [np.array([(x1, y1), (x2, y1), (x2, y2), (x1, y2)])]
-    for name in ('quad', 'polygon'):
-        if name in slots:
-            return [np.reshape(slots[name], (-1, 2))]
-    return None
+def _sample(name, number, arrays, head, paraphrase, slots):
+    size = arrays[0].shape[1], arrays[0].shape[0]
+    sample = FalconDataSample(metainfo=dict(sample_id=name or f'image {number}', task=head.tag, image_size=size,
+                                            img_path=name, category=slots.get('category')))
+    sample.prompt = head.prompt(image_size=size, paraphrase=paraphrase, **slots)
+    points = np.concatenate(_region(head, slots) or [np.zeros((1, 2))])
+    # Coordinates are clamped to the image, which would leave nothing of it but a corner or an edge.
+    if (points.max(0) < 0).any() or (points.min(0) >= size).any():
+        raise ValueError(f"The region of the prompt lies outside '{sample.sample_id}' of {size[0]} x {size[1]} pixels: "
+                         f'x from {points[:, 0].min():g} to {points[:, 0].max():g}, '
+                         f'y from {points[:, 1].min():g} to {points[:, 1].max():g}.')
+    return sample
+
+
+def _write(sample, arrays, stem, region, category, show):
+    write_json(as_dict(sample), f'{stem}.json')
+    path = draw_answer(arrays, sample.pred_answer, f'{stem}.png', sample.prompt, region, category)
+    if show:
+        Image.open(path).show()
+
+
+def _region(head, slots):
+    """Rings of the region that the prompt is about, None where it is about the whole image."""
+    return next((head.outline(name, slots[name]) for name in getattr(head, 'regions', ()) if name in slots), None)

@@ -17,7 +17,7 @@ from .record import percentage
 def score_captions(records):
     """Score captions against all references of their image and prompt.
 
-    Records with the same image, prompt and prediction are one caption with several references. Text is split by the
+    Records with the same image, prompt and prediction are one caption with the references of all. Text is split by the
     Penn Treebank tokenizer, without punctuation and in lower case; it and METEOR run in Java. Where there is none, text
     is split at blanks and METEOR is left out, which a warning says.
 
@@ -34,7 +34,7 @@ def score_captions(records):
         key = number if record.image_id is None else (record.image_id, record.prompt, record.prediction.text)
         groups.setdefault(key, []).append(record)
     captions = {number: [plain(group[0].prediction.text)] for number, group in enumerate(groups.values())}
-    references = {number: [plain(record.truth.text) for record in group]
+    references = {number: [plain(text) for record in group for text in texts_of(record)]
                   for number, group in enumerate(groups.values())}
     num_references = sum(map(len, references.values()))
     captions, references, tokenizer = _tokens(captions, references)
@@ -67,6 +67,11 @@ def coco_scores(references, captions):
     return {**{f'BLEU-{order}': float(value) for order, value in enumerate(bleu, 1)},
             'ROUGE-L': float(Rouge().compute_score(references, captions)[0]),
             'CIDEr': float(Cider().compute_score(references, captions)[0])}
+
+
+def texts_of(record):
+    """Return all right texts of a record."""
+    return [record.truth.text, *record.references]
 
 
 def plain(text):

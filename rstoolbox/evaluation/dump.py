@@ -7,8 +7,9 @@ A line of ours is one record::
      "answer": "<box><381><897><504><999></box>", "scores": [0.8], "gt": "<box><380><890><510><999></box>"}
 
 ``answer`` and ``gt`` are text as the model writes it; ``size`` is (width, height) of the image, of a single one for a
-change; ``scores`` has one confidence for each object. Only ``task``, ``answer`` and ``gt`` are required, and ``size``
-for masks; ``image`` may be a list. Without ``category`` the class is read from the question.
+change; ``scores`` has one confidence for each object; ``references`` are further right texts of a caption. Only
+``task``, ``answer`` and ``gt`` are required, and ``size`` for masks; ``image`` may be a list, and records of one image
+that differ in ``crop`` are of different images. Without ``category`` the class is read from the question.
 
 The published file is ``{"info": {"task": ..}, "data": [record, ..]}``. There ``answer`` and ``gt`` may also be lists:
 boxes in bins, polygons in pixels (of the canvas of both images for a change, as is ``size``); ``crop`` tells the size
@@ -71,7 +72,7 @@ def read_dump(path):
     if not path.is_file():
         raise FileNotFoundError(f"There is no file of predictions at '{path}'.")
     try:
-        with path.open(encoding='utf-8') as file:
+        with path.open(encoding='utf-8-sig') as file:
             if _has_json_line(file):
                 for number, line in enumerate(file, 1):
                     if line.strip():
@@ -125,6 +126,12 @@ def _check_keys(line, place):
             others = [name for name in line if name not in REQUIRED]
             raise ValueError(f"{place} has no '{key}'{nearest(key, others, 0.6)}. A record needs "
                              f'{", ".join(REQUIRED)}.')
+    for key in ('question', 'category'):
+        if not isinstance(line.get(key), (str, type(None))):
+            raise ValueError(f"{place}, key '{key}': expected text, got {line[key]!r:.60}.")
+    images = line.get('image') if isinstance(line.get('image'), list) else [line.get('image') or '']
+    if not all(isinstance(image, str) for image in images):
+        raise ValueError(f"{place}, key 'image': expected a path or a list of them, got {line['image']!r:.60}.")
     try:
         check_task(line['task'])
     except ValueError as error:
@@ -140,20 +147,40 @@ def _record(line, place, published=False):
     truth, prediction = (_answer(task, line[key], frame or BINS_AS_PIXELS, f"{place}, key '{key}'")
                          for key in ('gt', 'answer'))
     prediction.scores = _scores(line.get('scores'), prediction, place)
-    image = line.get('image')
     size = tuple(2 * side for side in frame) if on_canvas else frame or BINS_AS_PIXELS
     try:
         return ScoredRecord(task, prediction, truth, size, line.get('category') or category_of(task, question),
-                      ' '.join(image) if isinstance(image, list) else image, question, on_canvas)
+                            _image_id(line), question, _references(line, place), on_canvas)
     except ValueError as error:
         raise ValueError(f'{place}: {error}') from None
+
+
+def _image_id(line):
+    """What is cut out of an image at two places shares neither its objects nor its captions."""
+    image = ' '.join(line['image']) if isinstance(line.get('image'), list) else line.get('image')
+    return f'{image} {line["crop"]}' if image and line.get('crop') else image
+
+
+def _references(line, place):
+    references = line.get('references') or ()
+    if not isinstance(references, (list, tuple)) or not all(isinstance(text, str) for text in references):
+        raise ValueError(f"{place}, key 'references': expected a list of texts, got {str(references)[:60]}.")
+    return references
 
 
 def _frame(line, place, published):
     """Size of a single image: of the published canvas, half."""
     size, crop = line.get('size'), line.get('crop')
-    if size is None and crop and len(crop) == 4:
-        return int(crop[2] - crop[0]), int(crop[3] - crop[1])
+    if size is None and crop:
+        try:
+            left, top, right, bottom = crop
+            size = int(right - left), int(bottom - top)
+        except (TypeError, ValueError):
+            size = 0, 0
+        if min(size) < 1:
+            raise ValueError(f"{place}, key 'crop': expected [x1, y1, x2, y2] in pixels, x1 < x2 and y1 < y2, got "
+                             f'{crop!r:.60}.')
+        return size
     if size is None:
         return None
     halves = 2 if published and line['task'] == 'PIX_CHG' else 1

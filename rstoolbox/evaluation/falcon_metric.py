@@ -3,7 +3,6 @@
 import io
 from functools import lru_cache
 from importlib import import_module
-from itertools import chain
 
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
@@ -11,12 +10,12 @@ from rich.console import Console
 from rich.table import Table
 
 from rstoolbox.registry import METRICS
-from rstoolbox.structures import Answer, nearest
+from rstoolbox.structures import nearest
 
 from .record import TASKS, NotScorable, ScoredRecord, check_task, check_variant
 
 KEYS = ('task', 'pred_answer', 'gt_answer')
-OPTIONAL_KEYS = ('image_size', 'category', 'image_id', 'prompt')
+OPTIONAL_KEYS = ('image_size', 'category', 'image_id', 'prompt', 'references')
 
 
 # Where the scorer of each kind of task is, by variant. Imported when a task needs it, for the libraries are optional.
@@ -78,24 +77,19 @@ class FalconMetric(BaseMetric):
                 raise ValueError(f"Sample '{sample.get('image_id', len(self.results))}' has no {missing[0]}{near}. "
                                  f'FalconMetric needs {", ".join(KEYS)}; got {", ".join(sorted(sample))}.')
             scorer_of(sample['task'], self.variant)  # before hours of inference, not after
-            truths = [sample['gt_answer']]
-            if KINDS[sample['task']] == 'captions':
-                truths += [Answer(text=text) for text in sample.get('references') or ()]
             known = {key: sample[key] for key in OPTIONAL_KEYS if sample.get(key) is not None}
-            # One entry for each sample: mmengine cuts the entries of all processes to the number of samples.
-            self.results.append([ScoredRecord(sample['task'], sample['pred_answer'], truth, **known)
-                                 for truth in truths])
+            self.results.append(ScoredRecord(sample['task'], sample['pred_answer'], sample['gt_answer'], **known))
 
     def compute_metrics(self, results):
         """Score the records of all processes.
 
         Args:
-            results (list[list[ScoredRecord]]): What :meth:`process` kept of each sample.
+            results (list[ScoredRecord]): What :meth:`process` kept of each sample.
 
         Returns:
             dict[str, float]: Scalars by ``TASK/name``.
         """
-        scalars, self.report = score_records(chain.from_iterable(results), self.variant)
+        scalars, self.report = score_records(results, self.variant)
         if self.log_table:
             MMLogger.get_current_instance().info('\n' + format_scores(self.report, self.variant))
         return scalars

@@ -25,8 +25,10 @@ class ScoredRecord:
         truth (Answer): The annotation, in pixels.
         image_size (tuple[int, int], optional): (width, height) of the image that the coordinates lie on. Masks need it.
         category (str, optional): The class that the prompt asks for. None counts as one class of its own.
-        image_id (str, optional): The image. Records of one image and prompt are references of one caption.
+        image_id (str, optional): The image, or the part cut out of it. Records of one image and prompt are references
+            of one caption.
         prompt (str): The question or instruction.
+        references (Sequence[str]): Further right texts of a caption.
         on_canvas (bool): Whether the polygons of a change lie on the canvas of both images, ``image_size`` being the
             canvas: first image top left, second bottom right.
 
@@ -42,6 +44,7 @@ class ScoredRecord:
     category: str | None = None
     image_id: str | None = None
     prompt: str = ''
+    references: tuple = ()
     on_canvas: bool = False
 
     def __post_init__(self):

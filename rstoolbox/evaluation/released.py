@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_support
 from sklearn.preprocessing import MultiLabelBinarizer
 
-from .caption import coco_scores
+from .caption import coco_scores, texts_of
 from .masks import draw, iou_and_dice, pixel_counts
 from .record import NotScorable, percentage
 
@@ -42,12 +42,13 @@ def score_vqa(records):
 
 
 def score_captions(records):
-    """Score captions, one reference each, split at blanks, with caption and reference exchanged; in percent.
+    """Score captions, a record for each reference, split at blanks, with caption and reference exchanged; in percent.
 
     METEOR and ROUGE of the published evaluator come from other packages (NLTK, rouge) and are not reproduced.
     """
-    truths, answers = ({number: [text] for number, text in enumerate(texts)}
-                       for texts in _texts(records, delete_full_stops=False))
+    pairs = [(text.lower().strip(), record.prediction.text.lower().strip())
+             for record in records for text in texts_of(record)]
+    truths, answers = ({number: [text] for number, text in enumerate(texts)} for texts in zip(*pairs))
     return {name: 100 * value for name, value in coco_scores(answers, truths).items()}, {}
 
 
@@ -81,12 +82,10 @@ def score_masks(records):
         dict(num_scored=len(scores))
 
 
-def _texts(records, delete_full_stops=True):
+def _texts(records):
     truths, answers = [record.truth.text for record in records], [record.prediction.text for record in records]
-    truths, answers = ([text.lower().replace('.', '' if delete_full_stops else '.') for text in side]
-                       for side in (truths, answers))
-    truths, answers = ([text.strip() for text in side] for side in (truths, answers))
-    return truths, [text.replace('<', '') for text in answers] if delete_full_stops else answers
+    truths, answers = ([text.lower().replace('.', '').strip() for text in side] for side in (truths, answers))
+    return truths, [text.replace('<', '') for text in answers]
 
 
 def _multi_label(truths, answers):

@@ -22,10 +22,12 @@ class TaskHead:
 
     Attributes:
         tag (str): The task's name, such as 'REG_DET_OBB'.
+        num_images (int): How many images the task is about, 1 or a pair of dates.
         prompts (tuple[str]): Wordings of the prompt with their slots in braces; the first is the published one.
     """
 
     tag = ''
+    num_images = 1
     prompts = ()
 
     def __init__(self, coordinate=COORDINATE):

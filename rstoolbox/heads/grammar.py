@@ -12,6 +12,9 @@ import numpy as np
 NUM_BINS = 1000
 COORDINATE = '<{}>'
 FLORENCE_COORDINATE = '<loc_{}>'
+# What only holds a sequence of tokens together, in BART's order, and what stands for a cell of the image.
+STRUCTURE = ('<s>', '<pad>', '</s>', '<unk>', '<mask>')
+IMAGE = '<image>'
 
 _SPECIAL = re.compile(r'<s>|</s>|<pad>')
 _TOKEN = re.compile(

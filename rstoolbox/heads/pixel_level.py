@@ -49,6 +49,7 @@ class ChangeDetection(PolygonHead):
     """
 
     tag = 'PIX_CHG'
+    num_images = 2
     prompts = (
         'Find changes in the two images.',
         'What has changed between the two images?\nAnswer with polygons.',

@@ -78,7 +78,7 @@ class PolygonHead(TaskHead):
 class RegionSlot:
     """Mix-in of heads whose prompt names a region, in pixels of the image."""
 
-    regions = dict(bbox=('box', 4), quad=('quad', 8), polygon=('poly', None))
+    regions = dict(bbox=4, quad=8, polygon=None)  # how many numbers one has
 
     def write_slot(self, name, value, image_size):
         if name not in self.regions:
@@ -86,16 +86,30 @@ class RegionSlot:
         if image_size is None:
             raise ValueError(f"The prompt of {self.tag} needs 'image_size', (width, height) in pixels, to write "
                              f"'{name}'.")
+        rings = [quantize(ring, image_size) for ring in self.outline(name, value)]
+        if name == 'polygon':
+            return format_polygons([rings], self.coordinate)
+        if name == 'quad':
+            return format_quads(rings, self.coordinate)
+        return format_boxes([rings[0][[0, 2]]], self.coordinate)
+
+    def outline(self, name, value):
+        """Return the region that a slot names as rings (K, 2) in pixels.
+
+        Args:
+            name (str): 'bbox', 'quad' or 'polygon'.
+            value (array-like): 4 or 8 numbers, or one ring, flat or (K, 2), or several.
+
+        Raises:
+            ValueError: If the value is none of these.
+        """
         where = f"'{name}' of {self.tag}"
         if name == 'polygon':
-            rings = value if _is_nested(value) else [value]
-            return format_polygons([[quantize(_ring(ring, where), image_size) for ring in rings]], self.coordinate)
-        tag, size = self.regions[name]
+            return [_ring(ring, where) for ring in (value if _is_nested(value) else [value])]
         corners = np.ravel(_numbers(value, where))
-        if len(corners) != size:
-            raise ValueError(f'{where} is {size} numbers, x and y in turn, got {len(corners)}.')
-        write = {'box': format_boxes, 'quad': format_quads}[tag]
-        return write([quantize(corners, image_size)], self.coordinate)
+        if len(corners) != self.regions[name]:
+            raise ValueError(f'{where} is {self.regions[name]} numbers, x and y in turn, got {len(corners)}.')
+        return [corners[[0, 1, 2, 1, 2, 3, 0, 3] if name == 'bbox' else slice(None)].reshape(4, 2)]
 
 
 def read_answer(text, tag):

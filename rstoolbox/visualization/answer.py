@@ -3,7 +3,7 @@
 import re
 
 import numpy as np
-from PIL import Image, ImageColor, ImageDraw, ImageFont
+from PIL import Image, ImageChops, ImageColor, ImageDraw, ImageFont
 
 from .figure import colour, write_png
 
@@ -52,8 +52,10 @@ def _draw(image, answer, scale, unit, region, category):
     filled = Image.new('RGBA', picture.size)
     for number, rings in enumerate(instances if answer.polygons else ()):
         mask = Image.new('L', picture.size)
-        for place, ring in enumerate(rings):  # the outline, then its holes
-            ImageDraw.Draw(mask).polygon(ring, fill=0 if place else 90)
+        for ring in rings:  # one within another is a hole, one beside it another part
+            part = Image.new('L', picture.size)
+            ImageDraw.Draw(part).polygon(ring, fill=90)
+            mask = ImageChops.difference(mask, part)
         filled.paste(Image.new('RGBA', picture.size, colour(number)), mask=mask)
     picture = Image.alpha_composite(picture, filled)
     pen = ImageDraw.Draw(picture)

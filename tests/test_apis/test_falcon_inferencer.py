@@ -74,10 +74,39 @@ def test_several_images_are_answered_in_their_order(ask, folder):
     ('a.png', 'PIX_CHG', {}, 'pair of images'),
     ('gone.png', 'IMG_CLS', {}, 'gone.png'),
     ('a.png', 'IMG_VQA', dict(question='<image>?'), 'special token'),
+    ('a.png', 'REG_CAP', dict(bbox=[60, 0, 90, 40]), 'region of the prompt lies outside .*a.png.* of 60 x 40 pix'),
+    ('a.png', 'PIX_CLS', dict(polygon=[-9, 0, -1, 0, -1, 9]), 'x from -9 to -1, y from 0 to 9'),
+    ('a.png', 'IMG_CLS', dict(batch_size=0), 'batch_size .*1 or more, got 0'),
 ])
 def test_wrong_questions_say_what_is_wrong(ask, folder, images, task, slots, message):
     with pytest.raises((ValueError, KeyError, FileNotFoundError), match=message):
         ask(folder / images, task, **slots)
+
+
+def test_a_region_is_drawn_in_any_form_that_the_prompt_takes(ask, folder, tmp_path):
+    box, ring, hole = [4, 4, 20, 20], [[4, 4], [20, 4], [20, 20], [4, 20]], [[6, 6], [9, 6], [9, 9]]
+    flat = ask(folder / 'a.png', 'REG_CAP', out_dir=tmp_path / 'flat', bbox=box)[0]
+    rows = ask(folder / 'a.png', 'REG_CAP', out_dir=tmp_path / 'rows', bbox=np.reshape(box, (2, 2)))[0]
+    assert flat.prompt == rows.prompt == 'Describe the <box><66><100><333><500></box> in this image.'
+    assert (tmp_path / 'flat/a_REG_CAP.png').read_bytes() == (tmp_path / 'rows/a_REG_CAP.png').read_bytes()
+    sample, = ask(folder / 'a.png', 'PIX_CLS', out_dir=tmp_path, polygon=[ring, hole])
+    assert '<sep>' in sample.prompt and (tmp_path / 'a_PIX_CLS.png').is_file()
+
+
+def test_answers_are_written_as_they_come(ask, folder, tmp_path):
+    with pytest.raises(FileNotFoundError, match='gone.png'):
+        ask([folder / 'a.png', folder / 'gone.png'], 'IMG_CLS', out_dir=tmp_path / 'out', batch_size=1)
+    assert (tmp_path / 'out/a_IMG_CLS.json').is_file()
+    (tmp_path / 'file').touch()
+    with pytest.raises(ValueError, match="out_dir: '.*file' is a file"):
+        ask(folder / 'gone.png', 'IMG_CLS', out_dir=tmp_path / 'file')
+
+
+def test_a_device_that_is_not_there_and_more_tokens_than_positions(folder):
+    with pytest.raises(ValueError, match="The device 'nowhere' cannot be used"):
+        FalconInferencer(folder / 'model', device='nowhere')
+    ask = FalconInferencer(folder / 'model', device='cpu', constrain=False, num_beams=1, max_new_tokens=1000)
+    assert ask(folder / 'a.png', 'IMG_CAP')[0].pred_answer.text
 
 
 def test_unequal_pairs_and_models_without_weights(ask):
@@ -100,3 +129,8 @@ def test_the_command_prints_json_and_writes_pictures(folder, tmp_path):
     assert (tmp_path / 'a_REG_CLS_HBB.png').is_file()
     bad = subprocess.run([*command, '--task', 'IMG_CLS', '--prompt', 'ship'], capture_output=True, text=True)
     assert bad.returncode == 1 and 'takes no --prompt' in bad.stderr
+    for option, message in (('--out', '--out: '), ('--beams', "'0' is no whole number from 1 on"),
+                            ('--batch-size', "'0' is no whole number from 1 on")):
+        bad = subprocess.run([*command, '--task', 'IMG_CLS', option, f'{folder}/a.png' if option == '--out' else '0'],
+                             capture_output=True, text=True)
+        assert bad.returncode and message in bad.stderr and 'Traceback' not in bad.stderr

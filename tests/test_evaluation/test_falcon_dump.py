@@ -29,6 +29,23 @@ def test_a_dump_comes_back(tmp_path):
     assert score_records(records)[0]['REG_DET_HBB/AP'] == 100
 
 
+def test_a_caption_keeps_all_its_references(tmp_path):
+    caption = dict(task='IMG_CAP', image='a.png', question='Describe the image.', answer='a red boat in the port',
+                   gt='some trees near houses', references=['a red boat in the port'])
+    write_dump([caption, caption | dict(image='b.png')], tmp_path / 'dump.jsonl')
+    scalars, report = score_records(read_dump(tmp_path / 'dump.jsonl'))
+    assert scalars['IMG_CAP/BLEU-4'] == pytest.approx(100)
+    assert report['IMG_CAP']['num_samples'] == 2 and report['IMG_CAP']['num_references'] == 4
+
+
+def test_parts_of_one_image_share_no_objects(tmp_path):
+    """An object of one part is no hit for a box of another."""
+    there = '<box><600><600><700><700></box>'
+    write_dump([LINE | dict(crop=[0, 0, 100, 50], answer=there), LINE | dict(crop=[100, 0, 200, 50], gt=there)],
+               tmp_path / 'dump.jsonl')
+    assert score_records(read_dump(tmp_path / 'dump.jsonl'))[0]['REG_DET_HBB/AP50'] == 0
+
+
 def test_a_record_that_fails_leaves_no_file(tmp_path):
     path = tmp_path / 'dump.jsonl'
     with pytest.raises(ValueError, match="Record 2 has no 'gt', nearest is 'gts'"):
@@ -77,6 +94,12 @@ def test_boxes_need_no_size_for_their_overlaps(tmp_path):
     (dict(answer=7), "line 2, key 'answer': the answer of REG_DET_HBB is text, got int 7"),
     (dict(gt=[['1', '2', '3']]), "line 2, key 'gt': a box is a list of 4 bins"),
     (dict(scores=[.5, .6]), r'line 2: Record of REG_DET_HBB.* scores of the prediction have shape \(2,\)'),
+    (dict(references='a text'), "line 2, key 'references': expected a list of texts, got a text"),
+    (dict(question=7), "line 2, key 'question': expected text, got 7"),
+    (dict(category=['ship']), r"line 2, key 'category': expected text, got \['ship'\]"),
+    (dict(image=[None]), r"line 2, key 'image': expected a path or a list of them, got \[None\]"),
+    (dict(size=None, crop=['0', '0', '5', '5']), r"line 2, key 'crop': expected \[x1, y1, x2, y2\] in pixels"),
+    (dict(size=None, crop=[5, 0, 5, 5]), r"line 2, key 'crop': .* got \[5, 0, 5, 5\]"),
     (dict(scores=['high']), "line 2, key 'scores': expected a list of numbers, got"),
     (dict(scores=[float('nan')]), 'line 2: .*scores of the prediction hold nan'),
     (dict(task='PIX_SEG', size=None, answer='', gt=''), "line 2 has no 'size', and masks are drawn on the image"),

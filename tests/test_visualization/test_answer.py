@@ -26,6 +26,13 @@ def test_polygons_are_filled_but_for_their_holes(tmp_path):
     assert (picture[15 * 8, 15 * 8] != 120).any() and (picture[32 * 8, 32 * 8] == 120).all()
 
 
+def test_parts_of_one_object_are_all_filled(tmp_path):
+    rings = [np.array([[low, 8.], [low + 16, 8.], [low + 16, 24.], [low, 24.]]) for low in (8., 40.)]
+    picture = drawn(Answer(polygons=[rings]), tmp_path)
+    assert all((picture[16 * 8, column * 8] != 120).any() for column in (16, 48))
+    assert (picture[16 * 8, 32 * 8] == 120).all()
+
+
 def test_quads_and_boxes_are_rings_too():
     answer = Answer(bboxes=np.array([[0., 0., 2., 1.]]), quads=np.arange(8.)[None])
     assert [rings[0].tolist() for rings in outlines(answer)] == [

@@ -3,8 +3,9 @@
     python tools/dataset_converters/verify_records.py train.json --image-root DATA
     python tools/dataset_converters/verify_records.py train.arrow --image-root DATA --other test.json
 
-Reports by record number and file: images that are missing or unreadable, pairs of unequal size, crops outside the
-image, unknown task tags, and images that the records of ``--other`` have too. Exits with 1 if there is anything.
+Reports by record number and file: malformed records, images that are missing or unreadable, pairs of unequal size,
+crops outside the image, unknown task tags, another number of images than the task's, answers that cannot be read,
+special tokens, and images that the records of ``--other`` have too. Exits with 1 if there is anything.
 """
 
 import argparse

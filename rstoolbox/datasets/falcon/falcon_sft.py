@@ -29,7 +29,7 @@ class FalconSFT(Dataset):
         train.arrow           or, to open millions at once, a store (tools/dataset_converters/make_record_store.py)
 
     Args:
-        records (str | Path): The file or the store. A file is read into memory as a whole.
+        records (str | Path): The file or the store. A file is read as a whole and kept in memory.
         image_root (str | Path): The folder that image paths begin in.
         tasks (Sequence[str], optional): Take the records of these tasks only.
         indices (int | Sequence[int], optional): Take the first so many, or those at these places (after ``tasks``).
@@ -47,14 +47,12 @@ class FalconSFT(Dataset):
     def __init__(self, records, image_root='', tasks=None, indices=None, reword=False):
         self.path, self.image_root = Path(records), Path(image_root)
         self.reword = reword
-        store = RecordStore(records) if self.path.suffix == '.arrow' else list(read_records(records))
-        self.records = store
-        places = np.arange(len(store))
-        if tasks is not None:
-            known = {task: head_for(task).tag for task in tasks}
-            named = store.column('task').to_numpy() if isinstance(store, RecordStore) else np.array(
-                [record.task for record in store], dtype=object)
-            places = np.flatnonzero(np.isin(named.astype(str), list(known)))
+        known = None if tasks is None else [head_for(task).tag for task in tasks]
+        self.records = (RecordStore(records) if self.path.suffix == '.arrow'
+                        else RecordStore.in_memory(read_records(records), records))
+        places = np.arange(len(self.records))
+        if known is not None:
+            places = places[pc.is_in(self.records.column('task'), pa.array(known, pa.string())).to_numpy()]
         if indices is not None:
             places = places[:indices] if isinstance(indices, int) else places[np.asarray(indices)]
         if not len(places):
@@ -67,37 +65,27 @@ class FalconSFT(Dataset):
     @property
     def image_keys(self):
         """np.ndarray: A number for each item; those of one image, or pair, have the same."""
-        if isinstance(self.records, RecordStore):
-            paths = self.records.column('images').combine_chunks()
-            names = pc.binary_join(paths, '\n')
-        else:
-            names = pa.array(['\n'.join(record.images) for record in self.records])
-        return names.dictionary_encode().indices.to_numpy()[self.places]
+        # Chunk by chunk: the names of all records together may be more than one array of texts holds.
+        names = pa.chunked_array([pc.binary_join(paths, '\n') for paths in self.records.column('images').chunks])
+        return np.concatenate([chunk.indices for chunk in names.dictionary_encode().chunks])[self.places]
 
     @property
     def answer_lengths(self):
         """np.ndarray: Length in bytes of each item's answer, which its number of tokens goes with."""
-        if isinstance(self.records, RecordStore):
-            answers = self.records.column('answer')
-        else:
-            answers = pa.array([record.answer for record in self.records])
-        return pc.binary_length(answers).to_numpy()[self.places]
+        return pc.binary_length(self.records.column('answer')).to_numpy()[self.places]
 
     def __getitem__(self, index):
         number = int(self.places[index])
         record = self.records[number]
         where = f'{self.path}, record {number + 1}'
+        head = self._head(record, where)
         image, size = self._image(record, where)
         paths = ' '.join(record.images)
         sample = FalconDataSample(metainfo=dict(
             sample_id=str(number + 1), img_path=paths, image_id=f'{paths} {record.crop or ""}'.strip(), image_size=size,
             category=record.category or None, task=record.task or None))
         sample.prompt, sample.answer, sample.references = record.prompt, record.answer, record.references
-        if record.task:
-            try:
-                head = head_for(record.task)
-            except KeyError as error:
-                raise ValueError(f'{where}: {error}') from None
+        if head is not None:
             sample.gt_answer = head.decode(record.answer, size)
             asked = (head.read_prompt(record.prompt) or {}).get('category')
             sample.set_metainfo(dict(category=record.category or asked))
@@ -105,10 +93,23 @@ class FalconSFT(Dataset):
                 sample.prompt = head.reword(record.prompt, int(torch.randint(len(head.prompts), ())))
         return dict(inputs=torch.from_numpy(image), data_samples=sample)
 
-    def _image(self, record, where):
+    def _head(self, record, where):
         if not record.images:
             raise ValueError(f'{where} has no image; the model answers about images. Leave such records out, e.g. by '
                              'tasks=[...]')
+        if not record.task:
+            return None
+        try:
+            head = head_for(record.task)
+        except KeyError as error:
+            raise ValueError(f'{where}: {error}') from None
+        # Coordinates of a pair count on the canvas of both images, so those of any other number would be misplaced.
+        if len(record.images) != head.num_images:
+            raise ValueError(f'{where} has {len(record.images)} image(s), and {record.task} is about '
+                             f'{head.num_images}.')
+        return head
+
+    def _image(self, record, where):
         try:
             images = [load_image(self.image_root / path, record.crop) for path in record.images]
             size = images[0].shape[1], images[0].shape[0]

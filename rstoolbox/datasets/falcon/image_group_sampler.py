@@ -53,7 +53,9 @@ class ImageGroupSampler(Sampler):
         rng.shuffle(batches)
         # The incomplete step is the last, else it would shift the borders of all batches behind it.
         rest = order[whole:].reshape(self.world_size, -1)
-        return iter([*batches[:, self.rank].ravel().tolist(), *rest[self.rank].tolist()])
+        # A batch at a time: numbers as objects take ten times the memory.
+        for batch in (*batches[:, self.rank], rest[self.rank]):
+            yield from batch.tolist()
 
     def _in_groups(self, rng):
         """All records, those of a group side by side, groups of a window by their longest answer."""
@@ -63,14 +65,15 @@ class ImageGroupSampler(Sampler):
         images = self._images[order]
         starts = np.flatnonzero(np.r_[True, images[1:] != images[:-1]])
         within = np.arange(len(order)) - np.repeat(starts, np.diff(np.r_[starts, len(order)]))
-        groups = np.split(order, np.flatnonzero(within % self.group == 0)[1:])
-        longest = self._lengths[[group[-1] for group in groups]]
-        places = rng.permutation(len(groups))
+        first = np.flatnonzero(within % self.group == 0)
+        sizes = np.diff(np.r_[first, len(order)])
+        longest = self._lengths[order[first + sizes - 1]]
+        places = rng.permutation(len(first))
         window = max(self.window * self.batch_size * self.world_size // self.group, 1)
         numbers = np.lexsort((places, longest, places // window))
         # Begun anywhere, else the incomplete last step would always hold the longest answers.
-        numbers = np.roll(numbers, rng.integers(len(groups)))
-        return np.concatenate([groups[number] for number in numbers])
+        numbers = np.roll(numbers, rng.integers(len(first)))
+        return order[_ranges(first[numbers], sizes[numbers])]
 
     def __len__(self):
         return math.ceil(len(self._images) / self.world_size)
@@ -78,3 +81,8 @@ class ImageGroupSampler(Sampler):
     def set_epoch(self, epoch):
         """Draw another order for this epoch."""
         self.epoch = epoch
+
+
+def _ranges(starts, sizes):
+    """start, start + 1, ... of each size, one range after the other."""
+    return np.arange(sizes.sum()) + np.repeat(starts - np.cumsum(sizes) + sizes, sizes)

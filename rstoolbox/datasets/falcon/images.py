@@ -3,8 +3,6 @@
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-LARGEST = 1 << 28  # pixels that are read at once; beyond that a scene is cut into windows
-
 
 def image_size(path):
     """(width, height) of an image, from its header.
@@ -16,37 +14,45 @@ def image_size(path):
         return image.size
 
 
+def whole_crop(crop, size, path):
+    """A crop in the whole pixels that are cut out; ValueError if none are, or it reaches beyond an image."""
+    whole, (width, height) = [round(value) for value in crop], size
+    if whole and not (0 <= whole[0] < whole[2] <= width and 0 <= whole[1] < whole[3] <= height):
+        raise ValueError(f"The crop {[*crop]} is empty in whole pixels or reaches beyond '{path}' of "
+                         f'{width} x {height} pixels.')
+    return whole
+
+
 def load_image(path, crop=()):
     """Read an image as RGB.
 
     Args:
         path (str | Path): Any file that pillow reads; grey and palette pictures become RGB, alpha is left out, more
-            than eight bits are scaled to eight by the picture's own 2nd and 98th percentile.
+            than eight bits are scaled to eight by the picture's own 2nd and 98th percentile, where NaN is black.
         crop (Sequence[float]): x1, y1, x2, y2 in pixels, or empty for all of it.
 
     Returns:
         np.ndarray: (height, width, 3) uint8.
 
     Raises:
-        FileNotFoundError, ValueError: Naming the file, if it is missing, no image, cut off, larger than 2**28 pixels,
-            or the crop reaches beyond it.
+        FileNotFoundError, ValueError: Naming the file, if it is missing, no image, cut off, of more pixels than Pillow
+            reads at once (178,956,970), without a single number, or the crop is empty or reaches beyond it.
     """
     with _open(path) as image:
-        width, height = image.size
-        if crop and not (0 <= crop[0] < crop[2] <= width and 0 <= crop[1] < crop[3] <= height):
-            raise ValueError(f"The crop {[*crop]} reaches beyond '{path}' of {width} x {height} pixels.")
-        if width * height > LARGEST:
-            raise ValueError(f"'{path}' has {width} x {height} pixels, more than are read at once ({LARGEST}); cut it "
-                             'into smaller images.')
+        crop = whole_crop(crop, image.size, path)
         try:
-            image = image.crop([round(value) for value in crop]) if crop else image
+            image = image.crop(crop) if crop else image
             image.load()
         except OSError as error:
             raise ValueError(f"'{path}' is cut off: {error}") from None
         if image.mode.startswith(('I', 'F')):
             values = np.asarray(image, np.float64)
-            low, high = np.percentile(values, (2, 98))
-            image = Image.fromarray(np.uint8(np.clip((values - low) / max(high - low, 1e-12), 0, 1) * 255))
+            known = values[np.isfinite(values)]
+            if not known.size:
+                raise ValueError(f"'{path}' holds not a single number there, only NaN or infinity.")
+            low, high = np.percentile(known, (2, 98))
+            scaled = np.clip((values - low) / max(high - low, 1e-12), 0, 1)
+            image = Image.fromarray(np.uint8(np.nan_to_num(scaled) * 255))
         return np.asarray(image.convert('RGB'))
 
 
@@ -55,8 +61,12 @@ def _open(path):
         image = Image.open(path)
     except FileNotFoundError:
         raise FileNotFoundError(f"There is no image '{path}'.") from None
-    except (UnidentifiedImageError, OSError) as error:
+    except UnidentifiedImageError:
+        raise ValueError(f"'{path}' is no image that can be read: it is no kind that Pillow knows. Of a raster write "
+                         'one or three bands of eight bits: gdal_translate -b 1 -b 2 -b 3 -ot Byte -scale') from None
+    except OSError as error:
         raise ValueError(f"'{path}' is no image that can be read: {error}") from None
-    except Image.DecompressionBombError as error:
-        raise ValueError(f"'{path}' is too large: {error}") from None
+    except Image.DecompressionBombError:
+        raise ValueError(f"'{path}' has more pixels than are read at once ({2 * Image.MAX_IMAGE_PIXELS:,}); cut it "
+                         'into smaller images.') from None
     return image

@@ -22,7 +22,7 @@ def read_records(path):
     Files are told by their suffix:
 
     - ``.json``: a list of records as Falcon_SFT publishes them, ``{"images": [...] or null, "crop": [] or [x1, y1, x2,
-      y2], "conversations": [{"content": instruction}, {"content": answer}]}``. The instruction may begin with the line
+      y2], "conversations": [{"content": instruction}, {"content": answer}]}``. The instruction may begin with lines of
       ``<image>`` and then one with the ``[TAG]``.
     - ``.jsonl``: one such record, or one with the keys of :class:`Record`, in each line.
     - ``.parquet``: columns with the names of :class:`Record`'s attributes.
@@ -36,6 +36,17 @@ def read_records(path):
     Raises:
         FileNotFoundError, ValueError: Naming the file, the record (counted from 1) and its line, and what is wrong.
     """
+    for entry in read_entries(path):
+        if isinstance(entry, ValueError):
+            raise entry
+        yield entry
+
+
+def read_entries(path):
+    """As :func:`read_records`, but yields a ValueError in place of each record that is wrong, and goes on behind it.
+
+    Where a file breaks off in a way that nothing behind can be told from, that error is raised.
+    """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"There is no file '{path}' with records.")
@@ -44,7 +55,11 @@ def read_records(path):
         raise ValueError(f"'{path}': records are read from {', '.join(readers)}, not from '{path.suffix}'.")
     for number, (line, entry) in enumerate(readers[path.suffix](path), 1):
         where = f'{path}, record {number}' + (f' (line {line})' if line else '')
-        yield parse_record(entry, where)
+        try:
+            record = entry if isinstance(entry, ValueError) else parse_record(entry, where)
+        except ValueError as error:
+            record = error
+        yield record
 
 
 def write_records(records, path):
@@ -87,26 +102,30 @@ def read_json(path, keys=()):
 
 def _read_json(path):
     """Elements of a list, decoded one at a time: a published file holds 78 million and fits no memory."""
-    with open(path, encoding='utf-8') as file:
+    with open(path, encoding='utf-8-sig') as file:
         source = _JsonSource(file, path)
         source.expect('[')
-        if source.peek() == ']':
-            return
-        while True:
+        ended = source.peek() == ']' and source.expect(']')
+        while not ended:
             source.peek()
             yield source.line, source.value()
-            if source.expect(',]') == ']':
-                return
+            ended = source.expect(',]') == ']'
+        # Of two lists one after the other the second would be left out.
+        if source.peek():
+            raise ValueError(f'{path}, line {source.line}: the list of records ends, but more text follows.')
 
 
 def _read_json_lines(path):
-    with open(path, encoding='utf-8') as file:
+    with open(path, 'rb') as file:
         for line, text in enumerate(file, 1):
             if text.strip():
                 try:
-                    yield line, json.loads(text)
+                    entry = json.loads(text.rstrip())
                 except json.JSONDecodeError as error:
-                    raise ValueError(f'{path}, line {line}, column {error.colno}: {error.msg}.') from None
+                    entry = ValueError(f'{path}, line {line}, column {error.colno}: {error.msg}.')
+                except UnicodeDecodeError as error:
+                    entry = ValueError(f'{path}, line {line}: it is not text in UTF-8 ({error}).')
+                yield line, entry
 
 
 def _read_parquet(path):
@@ -185,7 +204,10 @@ class _JsonSource:
             return value
 
     def _more(self, size):
-        piece = self.file.read(size)
+        try:
+            piece = self.file.read(size)
+        except UnicodeDecodeError as error:
+            raise ValueError(f'{self.path}, after line {self.line}: it is not text in UTF-8 ({error}).') from None
         self.text, self.place = self.text[self.place:] + piece, 0
         return bool(piece)
 

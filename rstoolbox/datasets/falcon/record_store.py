@@ -11,6 +11,7 @@ from .records import SCHEMA, Record, batched
 # In each record batch but the last, so that a record's batch follows from its number. The columns of so few records lie
 # within a few pages of the file: reading one maps these and no more.
 ROWS = 128
+ROWS_IN_MEMORY = 4096  # where nothing is mapped, only the heads of batches count
 
 
 class RecordStore:
@@ -21,18 +22,19 @@ class RecordStore:
 
     Args:
         path (str | Path): The file, made by :meth:`create`.
+        content (pyarrow.Buffer, optional): What the file would hold, of a store in memory; see :meth:`in_memory`.
 
     Raises:
         FileNotFoundError, ValueError: If there is no such file, or it is no store or not whole.
     """
 
-    def __init__(self, path):
-        self.path = Path(path)
-        if not self.path.is_file():
+    def __init__(self, path, content=None):
+        self.path, self._content = Path(path), content
+        if content is None and not self.path.is_file():
             raise FileNotFoundError(f"There is no record store '{self.path}'; make one with "
                                     'tools/dataset_converters/make_record_store.py.')
         try:
-            self._file = pa.ipc.open_file(pa.memory_map(str(self.path)))
+            self._file = pa.ipc.open_file(pa.memory_map(str(self.path)) if content is None else content)
         except pa.ArrowInvalid as error:
             raise self._broken(error) from None
         if self._file.schema != SCHEMA:
@@ -55,10 +57,21 @@ class RecordStore:
         Returns:
             RecordStore: The store, opened.
         """
-        with open_whole(path) as file, pa.ipc.new_file(file, SCHEMA) as writer:
-            for batch in batched(records, ROWS):
-                writer.write_batch(batch)
+        with open_whole(path) as file:
+            _write(records, file, ROWS)
         return cls(path)
+
+    @classmethod
+    def in_memory(cls, records, path):
+        """Hold records in memory without an object for each of their texts, which forked workers would copy.
+
+        Args:
+            records (Iterable[Record]): They may come one by one.
+            path (str | Path): Where they come from, for messages.
+        """
+        sink = pa.BufferOutputStream()
+        _write(records, sink, ROWS_IN_MEMORY)
+        return cls(path, sink.getvalue())
 
     def __len__(self):
         return self._length
@@ -90,8 +103,13 @@ class RecordStore:
                           'tools/dataset_converters/make_record_store.py.')
 
     def __getstate__(self):
-        return dict(path=self.path)
+        return dict(path=self.path, content=self._content)
 
     def __setstate__(self, state):
-        self.__init__(state['path'])
+        self.__init__(**state)
 
+
+def _write(records, file, rows):
+    with pa.ipc.new_file(file, SCHEMA) as writer:
+        for batch in batched(records, rows):
+            writer.write_batch(batch)

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, fields
 
 import pyarrow as pa
 
-TAG = re.compile(r'^\[([A-Z_]+)\]\n')
+# A mark for each image, then the tag, each on a line of its own.
+HEADER = re.compile(r'(?:<image>[ \t]*\r?\n?)*(?:\[([A-Za-z_]+)\][ \t]*\r?\n)?')
 IMAGE_LINE = '<image>\n'
 
 
@@ -63,8 +64,9 @@ def parse_record(entry, where):
     if len(record.images) > 2:
         raise ValueError(f'{where} has {len(record.images)} images; a record has none, one, or a pair.')
     record.crop = _parse_crop(record.crop, where)
-    if not record.answer.strip():
-        raise ValueError(f'{where} has an empty answer.')
+    for name in ('prompt', 'answer'):
+        if not getattr(record, name).strip():
+            raise ValueError(f'{where} has an empty {name}.')
     return record
 
 
@@ -94,10 +96,9 @@ def _parse_conversations(turns, where):
     if len(texts) != 2 or not all(isinstance(text, str) for text in texts):
         raise ValueError(f'{where}: "conversations" must be two objects with a text as "content", the instruction and '
                          'the answer.')
-    prompt = texts[0].removeprefix(IMAGE_LINE)
-    tag = TAG.match(prompt)
-    found = dict(prompt=TAG.sub('', prompt), answer=texts[1])
-    return found | dict(task=tag.group(1)) if tag else found
+    header = HEADER.match(texts[0])
+    found = dict(prompt=texts[0][header.end():], answer=texts[1])
+    return found | dict(task=header[1]) if header[1] else found
 
 
 def _parse_crop(crop, where):

@@ -4,9 +4,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rstoolbox.heads import head_for
+from rstoolbox.heads.grammar import IMAGE, STRUCTURE
 
-from .images import image_size
-from .record_files import read_records
+from .images import image_size, whole_crop
+from .record_files import read_entries
 from .record_store import RecordStore
 
 
@@ -29,13 +30,18 @@ def verify_records(path, image_root, other=None, progress=iter):
         progress (Callable): Wraps the records, e.g. in a progress bar.
 
     Returns:
-        Report: A file that breaks off in the middle is a finding too, and those after it are not read.
+        Report: A record that is wrong in itself is a finding, and those behind it are read; so is a file that breaks
+        off in the middle, of which nothing behind can be read.
     """
     report, sizes = Report(), {}
-    elsewhere = {image for record in open_records(other) for image in record.images} if other else set()
+    elsewhere = {image for record in open_records(other) if not isinstance(record, ValueError)
+                 for image in record.images} if other else set()
     try:
         for number, record in enumerate(progress(open_records(path)), 1):
             report.records = number
+            if isinstance(record, ValueError):
+                report.findings.append(str(record))
+                continue
             where = f'record {number}'
             report.findings += [f'{where}: {text}' for text in _check(record, Path(image_root), sizes)]
             report.findings += [f'{where}: {image} is an image of {other} too'
@@ -47,16 +53,12 @@ def verify_records(path, image_root, other=None, progress=iter):
 
 
 def open_records(path):
-    """The records of a file or a store."""
-    return RecordStore(path) if Path(path).suffix == '.arrow' else read_records(path)
+    """The records of a file or a store; a ValueError in place of one that is wrong."""
+    return RecordStore(path) if Path(path).suffix == '.arrow' else read_entries(path)
 
 
 def _check(record, root, sizes):
-    if record.task:
-        try:
-            head_for(record.task)
-        except KeyError as error:
-            yield str(error)
+    yield from _check_text(record)
     for image in record.images:
         if image not in sizes:
             try:
@@ -66,11 +68,33 @@ def _check(record, root, sizes):
         if isinstance(sizes[image], str):
             yield sizes[image]
             continue
-        width, height = sizes[image]
-        if record.crop and not (0 <= record.crop[0] and record.crop[2] <= width
-                                and 0 <= record.crop[1] and record.crop[3] <= height):
-            yield f'the crop {record.crop} reaches beyond {image} of {width} x {height} pixels'
+        try:
+            whole_crop(record.crop, sizes[image], image)
+        except ValueError as error:
+            yield str(error)
     pair = [sizes[image] for image in record.images if not isinstance(sizes[image], str)]
     if len(pair) == 2 and pair[0] != pair[1]:
         yield '{} is {} x {} and {} is {} x {} pixels; a pair has one size'.format(
             record.images[0], *pair[0], record.images[1], *pair[1])
+
+
+def _check_text(record):
+    """What a training would stop at, or learn nothing of, but for the images."""
+    for name in ('prompt', 'answer'):
+        found = [token for token in (*STRUCTURE, IMAGE) if token in getattr(record, name)]
+        if found:
+            yield f"its {name} contains '{found[0]}', which is a special token"
+    if not record.images:
+        yield 'it has no image, and the model answers about images'
+        return
+    if not record.task:
+        return
+    try:
+        head = head_for(record.task)
+    except KeyError as error:
+        yield str(error)
+        return
+    if len(record.images) != head.num_images:
+        yield f'it has {len(record.images)} image(s), and {record.task} is about {head.num_images}'
+    if head.decode(record.answer, (1, 1)).failures:  # what can be read does not depend on the size
+        yield f'its answer cannot be read as one of {record.task}: {record.answer!r:.80}'

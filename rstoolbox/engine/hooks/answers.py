@@ -47,6 +47,7 @@ class DumpAnswersHook(Hook):
             self._lines.append(dict(
                 task=sample.task, image=sample.image_id, size=list(sample.image_size), category=sample.get('category'),
                 question=sample.prompt, answer=sample.pred_answer.text, gt=sample.answer,
+                references=sample.get('references') or [],
                 scores=None if scores is None else [float(score) for score in scores]))
 
     def after_test_epoch(self, runner, metrics=None):

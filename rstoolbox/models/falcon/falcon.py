@@ -71,28 +71,28 @@ class Falcon(BaseModel):
             if max_positions is not None or not tied:
                 raise ValueError('max_positions and tied are for a geometry; the folder of pretrained tells its own')
             network, own_tokenizer, own_size = load_folder(pretrained)
-            tokenizer, image_size = tokenizer or own_tokenizer, image_size or own_size
+            tokenizer, image_size = tokenizer or own_tokenizer, own_size if image_size is None else image_size
         else:
             if tokenizer is None:
                 raise ValueError(f"Falcon of the geometry '{geometry}' needs a tokenizer, a folder that holds one; "
                                  'tools/dataset_converters/train_tokenizer.py trains one on records')
             network = build_network(network_config(
                 geometry, len(tokenizer), tokenizer.image_token_id, max_positions, tied))
-        config, size = network.config, _size(image_size or 768)
+        config, size = network.config, _size(768 if image_size is None else image_size)
         if geometry is not None:
             start_smoothly(network, tokenizer, image_cells(config, size))
         if tokenizer is not None and len(tokenizer) > config.text_config.vocab_size:
             raise ValueError(f'the tokenizer has {len(tokenizer)} tokens, the network {config.text_config.vocab_size}; '
                              'give the one that the network was trained with')
-        super().__init__(FalconPreprocessor(tokenizer, size, image_tokens(config, size),
-                                            config.text_config.max_position_embeddings), init_cfg)
+        tokens, positions = image_tokens(config, size), config.text_config.max_position_embeddings
+        if tokens + 3 > positions:  # with <s>, a token of the prompt and </s>
+            raise ValueError(f'an image of {size[0]} x {size[1]} pixels becomes {tokens} tokens, which leaves no room '
+                             f'for a prompt in {positions} positions; give a smaller image_size or more max_positions')
+        super().__init__(FalconPreprocessor(tokenizer, size, tokens, positions), init_cfg)
         self.network = network
         self.cell_loss_weight = cell_loss
         self.cell_loss = CellLoss(config.text_config.d_model, image_cells(config, size)) if cell_loss else None
-        # Start token, forced <s> and all others fit the table of positions.
-        longest = config.text_config.max_position_embeddings - 1
-        self.generation = {'max_new_tokens': longest, **(generation or {})}
-        self.generation['max_new_tokens'] = min(self.generation['max_new_tokens'], longest)
+        self.generation = dict(generation or {})
         self.constraint = _constraint(tokenizer) if constrain else None
         self.lora = lora is not None
         self.register_buffer('vocabulary', _fingerprint(tokenizer))
@@ -189,7 +189,9 @@ class Falcon(BaseModel):
         """
         prompt = {key: inputs.get(key) for key in ('pixel_values', 'input_ids', 'attention_mask', 'image_rows')}
         heads = [_head(sample, row, self.constraint is not None) for row, sample in enumerate(data_samples)]
-        rules = dict(self.generation)
+        # Start token, forced <s> and all others fit the table of positions.
+        longest = self.data_preprocessor.max_positions - 1
+        rules = dict(self.generation, max_new_tokens=min(self.generation.get('max_new_tokens', longest), longest))
         if self.constraint is not None:
             length = 1 + rules['max_new_tokens']
             rules['logits_processor'] = [self.constraint.processor(heads, length)]
@@ -212,7 +214,12 @@ class Falcon(BaseModel):
 
         Returns:
             list[FalconDataSample]: The samples in their order, with ``pred_answer``.
+
+        Raises:
+            ValueError: If ``batch_size`` is below 1, or an image or prompt is unsound; with the name of the record.
         """
+        if batch_size < 1:
+            raise ValueError(f'batch_size is how many prompts are answered at once, 1 or more, got {batch_size}')
         order = sorted(range(len(data_samples)), key=lambda row: (data_samples[row].get('task') or '',
                                                                   len(data_samples[row].get('prompt') or '')))
         for start in range(0, len(order), batch_size):
@@ -256,8 +263,11 @@ def _tokenizer(tokenizer):
 
 
 def _size(size):
-    width, height = (size, size) if isinstance(size, int) else size
-    return int(width), int(height)
+    sides = (size, size) if isinstance(size, int) else size
+    if isinstance(size, bool) or not isinstance(sides, (tuple, list)) or len(sides) != 2 or not all(
+            isinstance(side, int) and side > 0 for side in sides):
+        raise ValueError(f'image_size is one whole number of pixels or (width, height), got {size!r}')
+    return tuple(sides)
 
 
 def _fingerprint(tokenizer):

@@ -8,11 +8,11 @@ from mmengine.logging import print_log
 from mmengine.model import BaseDataPreprocessor
 from torch.nn.functional import interpolate
 
+from rstoolbox.heads.grammar import IMAGE, STRUCTURE
 from rstoolbox.registry import MODELS
 
 from ..finite import sample_id
 from .network import BOS, EOS, PAD
-from .tokenizer import IMAGE, STRUCTURE
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 OBJECT_END = re.compile('</(?:box|quad|poly)>')

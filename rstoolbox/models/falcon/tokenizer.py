@@ -3,14 +3,14 @@
 import re
 from pathlib import Path
 
+from rstoolbox.heads.grammar import IMAGE, STRUCTURE
+
 from ..checkpoint import CheckpointError
 from .optional import optional
 
 tokenizers = optional('tokenizers')
 transformers = optional('transformers')
 
-STRUCTURE = ('<s>', '<pad>', '</s>', '<unk>', '<mask>')
-IMAGE = '<image>'
 EXTRA = {'image_token': IMAGE}  # as transformers' Florence2Processor asks for it
 # What the grammar of coordinates is written with; the published vocabulary has the last three.
 MARKS = ('<box>', '</box>', '<quad>', '</quad>', '<poly>', '</poly>', '<sep>')

@@ -94,7 +94,7 @@ def test_captions_and_questions(shared):
     records = by_task(CaptionRecords(folder / 'captions.json', folder))
     assert len(records['IMG_CAP']) == len(records['IMG_CAP_DETAILED']) == 16
     assert all(len(record.references) == 4 for record in records['IMG_CAP'])
-    assert not list(CaptionRecords(folder / 'captions.json', folder, split='test'))
+    assert len(list(CaptionRecords(folder / 'captions.json', folder, split='train'))) == 32
     root = shared('data/rsvqa_samples/lr')
     answers = list(QuestionRecords(root / 'LR_split_test_questions.json', root / 'Images_LR'))
     assert len(answers) == 400
@@ -172,6 +172,57 @@ def test_bad_sources_are_named(tmp_path):
     Image.new('RGB', (8, 8)).save(tmp_path / 'images/P1.png')
     with pytest.raises(ValueError, match=r'P1.txt, line 1'):
         list(DotaRecords(tmp_path, tmp_path / 'images'))
+
+
+@pytest.fixture
+def image(tmp_path):
+    (tmp_path / 'images').mkdir()
+    Image.new('RGB', (80, 60)).save(tmp_path / 'images/a.png')
+    return tmp_path / 'images'
+
+
+@pytest.mark.parametrize('image_keys, annotation, message', [
+    (dict(width=160, height=120), {}, "image 1 is said to have 160 x 120 pixels, but '.*a.png' has 80 x 60"),
+    (dict(file_name=None), {}, "image 1 has no .*\"file_name\", only \\['id'\\]"),
+    ({}, dict(bbox=None), 'annotation 1 has no "bbox" of four numbers'),
+    ({}, dict(bbox=[1, 2, float('nan'), 4]), "the annotation of '.*a.png': A coordinate is not a finite number"),
+    ({}, dict(segmentation=[[1, 2, 3, 4, 5, 6, 7]]), 'annotation 1 .* "segmentation" that is neither'),
+])
+def test_coco_files_that_would_misplace_boxes_are_refused(image, tmp_path, image_keys, annotation, message):
+    entry = {key: value for key, value in (dict(id=1, file_name='a.png') | image_keys).items() if value is not None}
+    content = dict(images=[entry], categories=[dict(id=1, name='ship')],
+                   annotations=[dict(image_id=1, category_id=1, bbox=[1, 2, 30, 40]) | annotation])
+    (tmp_path / 'coco.json').write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=message):
+        list(CocoRecords(tmp_path / 'coco.json', image))
+
+
+def test_coco_files_need_not_tell_the_size_of_images(image, tmp_path):
+    (tmp_path / 'coco.json').write_text(json.dumps(dict(
+        images=[dict(id=1, file_name='a.png')], categories=[dict(id=1, name='ship')],
+        annotations=[dict(image_id=1, category_id=1, bbox=[8, 6, 800, 30])])))
+    assert by_task(CocoRecords(tmp_path / 'coco.json', image))['REG_DET_HBB'][0].answer == \
+        '<box><100><100><999><600></box>'
+    with pytest.raises(ValueError, match='absent is .* 0 or more, got -1'):
+        CocoRecords(tmp_path / 'coco.json', image, absent=-1)
+
+
+def test_nothing_is_left_out_without_a_word(image, tmp_path):
+    (tmp_path / 'masks').mkdir()
+    for name in ('a.png', 'b.png'):
+        Image.new('L', (80, 60), 2).save(tmp_path / 'masks' / name)
+    (tmp_path / 'masks/readme.txt').touch()
+    with pytest.raises(FileNotFoundError, match='The mask .*b.png.* has no image of its name'):
+        list(MaskRecords(tmp_path / 'masks', image, classes={2: 'field'}))
+    (tmp_path / 'masks/b.png').unlink()
+    assert len(list(MaskRecords(tmp_path / 'masks', image, classes={2: 'field'}))) == 2
+    with pytest.raises(ValueError, match=r'\(0, 0, 63\) is a colour; name its classes by numbers'):
+        list(MaskRecords(tmp_path / 'masks', image, classes={(0, 0, 63): 'ship'}))
+    with pytest.raises(FileNotFoundError, match='no image .*a_id.png'):
+        list(MaskRecords(tmp_path / 'masks', image, classes={2: 'field'}, instances='_id'))
+    (tmp_path / 'captions.json').write_text(json.dumps([dict(file='a.png', split='train', captions=['A field.'])]))
+    with pytest.raises(ValueError, match="no split 'trian', nearest is 'train'"):
+        list(CaptionRecords(tmp_path / 'captions.json', image, split='trian'))
 
 
 def test_the_commands_make_and_verify_records(tmp_path):

@@ -1,6 +1,8 @@
 """Records with their images, and the embedded ones."""
 
 import hashlib
+import json
+import pickle
 
 import numpy as np
 import pytest
@@ -36,6 +38,8 @@ def made(folder, *records, **kwargs):
 
 DETECT = dict(task='REG_DET_HBB', prompt='Detect all ship in the image.\nUse horizontal bounding boxes.',
               answer='<box><0><0><500><999></box>')
+CHANGE = dict(task='PIX_CHG', prompt='Find changes in the two images.',
+              answer='<poly><0><0><250><0><250><250></poly>')
 
 
 def test_a_record_becomes_an_image_and_a_sample(folder):
@@ -53,9 +57,7 @@ def test_a_crop_is_what_coordinates_refer_to(folder):
 
 
 def test_a_pair_is_laid_out_on_a_canvas(folder):
-    record = Record(images=['a.png', 'b.png'], task='PIX_CHG', prompt='Find changes in the two images.',
-                    answer='<poly><0><0><250><0><250><250></poly>')
-    item = made(folder, record)[0]
+    item = made(folder, Record(images=['a.png', 'b.png'], **CHANGE))[0]
     before, after = split_canvas(item['inputs'].numpy())
     assert np.array_equal(before, load_image(folder / 'a.png')) and np.array_equal(after, load_image(folder / 'b.png'))
     assert item['data_samples'].image_size == (40, 30)
@@ -78,6 +80,22 @@ def test_tasks_and_indices_choose_records_of_files_and_stores(folder):
         FalconSFT(folder / 'records.json', folder, tasks=['REG_DET'])
 
 
+def test_what_a_sampler_asks_for_is_the_same_of_files_and_stores(folder):
+    records = [Record(images=[f'{number % 3}.png', 'later.png'][:1 + number % 2], prompt='a', answer='b' * (1 + number))
+               for number in range(5000)]
+    RecordStore.create(records, folder / 'records.arrow')
+    write_records(records, folder / 'records.jsonl')
+    names = ['\n'.join(record.images) for record in records]
+    for name in ('records.jsonl', 'records.arrow'):
+        data = FalconSFT(folder / name, folder, indices=range(7, 5000, 5))
+        assert data.answer_lengths.tolist() == list(range(8, 5001, 5))
+        keys = dict(zip(names[7::5], data.image_keys.tolist()))
+        assert len(set(keys.values())) == len(set(names)) == 6
+        assert [keys[name] for name in names[7::5]] == data.image_keys.tolist()
+        again = pickle.loads(pickle.dumps(data.records))
+        assert again[4999] == records[4999] and len(again) == 5000
+
+
 def test_prompts_are_reworded_with_their_slots(folder):
     data = made(folder, Record(images=['a.png'], **DETECT), reword=True)
     torch.manual_seed(0)
@@ -92,7 +110,10 @@ def test_prompts_are_reworded_with_their_slots(folder):
 @pytest.mark.parametrize('record, message', [
     (Record(images=['gone.png'], **DETECT), 'record 1: There is no image .*gone.png'),
     (Record(images=['a.png'], crop=[0, 0, 500, 20], **DETECT), 'record 1: The crop .* reaches beyond'),
-    (Record(images=['a.png', 'c.png'], **DETECT), 'record 1: .*40 x 30.*20 x 20'),
+    (Record(images=['a.png'], crop=[1.1, 0, 1.4, 20], **DETECT), 'record 1: The crop .* is empty in whole pixels'),
+    (Record(images=['a.png', 'c.png'], **CHANGE), 'record 1: .*40 x 30.*20 x 20'),
+    (Record(images=['a.png'], **CHANGE), r'record 1 has 1 image\(s\), and PIX_CHG is about 2'),
+    (Record(images=['a.png', 'b.png'], **DETECT), r'record 1 has 2 image\(s\), and REG_DET_HBB is about 1'),
     (Record(**DETECT), 'record 1 has no image'),
     (Record(images=['a.png'], task='REG_DET', prompt='a', answer='b'), "record 1: There is no task 'REG_DET'"),
     (Record(images=['records.jsonl'], **DETECT), 'record 1: .*no image that can be read'),
@@ -115,9 +136,20 @@ def test_images_of_any_mode_become_rgb(tmp_path):
         load_image(tmp_path / 'cut.png')
 
 
+def test_what_is_no_number_in_an_image_is_black_and_nothing_else_is(tmp_path):
+    values = np.arange(12, dtype=np.float32).reshape(3, 4)
+    values[0, 0] = np.nan
+    Image.fromarray(values).save(tmp_path / 'some.tif')
+    pixels = load_image(tmp_path / 'some.tif')[..., 0].ravel()
+    assert pixels[0] == 0 and pixels[-1] == 255 and (np.diff(pixels[2:-1].astype(int)) > 0).all()
+    Image.fromarray(np.full((3, 4), np.nan, np.float32)).save(tmp_path / 'none.tif')
+    with pytest.raises(ValueError, match='none.tif.* not a single number'):
+        load_image(tmp_path / 'none.tif')
+
+
 def test_an_enormous_image_is_refused_before_it_is_read(tmp_path):
     Image.new('1', (30_000, 30_000)).save(tmp_path / 'huge.tif', compression='group4')
-    with pytest.raises(ValueError, match='huge.tif'):
+    with pytest.raises(ValueError, match='huge.tif.* has more pixels than are read at once .*178,956,970.*; cut it'):
         load_image(tmp_path / 'huge.tif')
     with pytest.raises(ValueError, match='huge.tif'):
         load_image(tmp_path / 'huge.tif', crop=[0, 0, 20_000, 20_000])
@@ -165,3 +197,21 @@ def test_another_making_or_foreign_files_are_never_replaced(mini, tmp_path):
         MiniFalcon(tmp_path)
     with pytest.raises(ValueError, match="no split 'tests'"):
         MiniFalcon(mini, split='tests')
+
+
+def test_all_that_a_training_would_stop_at_is_found_before(folder):
+    good = json.dumps(vars(Record(images=['a.png'], **DETECT)))
+    bad = [Record(**DETECT), Record(images=['a.png'], **CHANGE),
+           Record(images=['a.png'], **DETECT | dict(answer='ship')),
+           Record(images=['a.png'], prompt='Why</s>?', answer='So.'), Record(images=['gone.png'], **DETECT),
+           Record(images=['a.png'], crop=[1.1, 0, 1.4, 20], **DETECT)]
+    lines = [good, '{"images": ', good.replace('"answer"', '"reply"'), *(json.dumps(vars(one)) for one in bad), good]
+    (folder / 'records.jsonl').write_text('\n'.join(lines))
+    report = verify_records(folder / 'records.jsonl', folder)
+    assert report.records == 10
+    for text, expected in zip(report.findings, [
+            'line 2, column 11: Expecting value', 'record 3 (line 3) has no "conversations"',
+            'record 4: it has no image', 'record 5: it has 1 image(s), and PIX_CHG is about 2',
+            "record 6: its answer cannot be read as one of REG_DET_HBB: 'ship'", "record 7: its prompt contains '</s>'",
+            'record 8: There is no image', 'record 9: The crop [1.1, 0.0, 1.4, 20.0] is empty'], strict=True):
+        assert expected in text

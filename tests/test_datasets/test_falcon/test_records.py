@@ -21,7 +21,7 @@ text = st.text(st.characters(codec='utf-8', exclude_characters='\x00'), max_size
 records = st.builds(
     Record, images=st.lists(st.text('abc/.', min_size=1, max_size=8), max_size=2),
     crop=st.sampled_from([[], [0., 1., 5., 7.5]]), task=st.sampled_from(['', 'IMG_CLS', 'PIX_CHG']),
-    prompt=text.filter(lambda value: not value.startswith(('<image>\n', '['))),
+    prompt=text.filter(lambda value: value.strip() and not value.startswith(('<image>', '['))),
     answer=text.filter(str.strip), references=st.lists(text, max_size=2), category=text)
 
 
@@ -37,6 +37,27 @@ def test_tag_crop_and_images_may_be_missing(tmp_path):
     path = tmp_path / 'records.jsonl'
     path.write_text(json.dumps(dict(images=None, conversations=[dict(content='Why?'), dict(content='So.')])) + '\n')
     assert list(read_records(path)) == [Record(prompt='Why?', answer='So.')]
+
+
+@pytest.mark.parametrize('header', [
+    '<image>\n[PIX_CHG]\n', '<image>\n<image>\n[PIX_CHG]\n', '<image><image>\n[PIX_CHG]\n', '<image>\r\n[PIX_CHG]\r\n',
+    '[PIX_CHG] \n'])
+def test_marks_and_tag_are_no_part_of_the_prompt(tmp_path, header):
+    turns = [dict(content=f'{header}Find changes.'), dict(content='none')]
+    (tmp_path / 'records.json').write_text(json.dumps([dict(images=['a', 'b'], conversations=turns)]))
+    record, = read_records(tmp_path / 'records.json')
+    assert (record.task, record.prompt) == ('PIX_CHG', 'Find changes.')
+
+
+@pytest.mark.parametrize('suffix', ['.json', '.jsonl'])
+def test_a_mark_of_the_byte_order_is_no_part_of_a_file(tmp_path, suffix):
+    path = tmp_path / f'records{suffix}'
+    text = json.dumps([PUBLISHED] if suffix == '.json' else PUBLISHED)
+    path.write_text(text, encoding='utf-8-sig')
+    assert len(list(read_records(path))) == 1
+    path.write_bytes(text.encode().replace(b'FCD', b'\xe9'))
+    with pytest.raises(ValueError, match=rf'records{suffix}, .*line 1: it is not text in UTF-8'):
+        list(read_records(path))
 
 
 @pytest.mark.parametrize('suffix', ['.json', '.jsonl', '.parquet'])
@@ -66,6 +87,8 @@ def test_what_is_written_is_read_again(suffix, made, chunk, tmp_path_factory):
     (json.dumps([dict(PUBLISHED, images=['a', 'b', 'c'])]), 'record 1.*3 images'),
     (json.dumps([dict(PUBLISHED, conversations=[dict(content='a')])]), 'record 1.*two objects'),
     (json.dumps([dict(PUBLISHED, conversations=[dict(content='a'), dict(content=' ')])]), 'record 1.*empty answer'),
+    (json.dumps([dict(PUBLISHED, conversations=[dict(content='<image>\n'), dict(content='a')])]), '1.*empty prompt'),
+    (json.dumps([PUBLISHED]) + '\n' + json.dumps([PUBLISHED]), 'line 2: the list of records ends, but'),
     (json.dumps([[1]]), 'record 1.*list'),
 ])
 def test_bad_json_names_the_record_and_the_line(tmp_path, content, message):

@@ -256,3 +256,13 @@ def test_from_pretrained_takes_up_what_was_saved(build, batch, tmp_path):
     language = loaded.network.model.language_model
     assert language.shared.weight is language.encoder.embed_tokens.weight is language.decoder.embed_tokens.weight
     assert loaded.network.lm_head.weight is not language.shared.weight
+
+
+@pytest.mark.parametrize('options, message', [
+    (dict(image_size=0), 'image_size is one whole number of pixels or .* got 0'),
+    (dict(image_size='96'), "got '96'"), (dict(image_size=(96,)), r'got \(96,\)'), (dict(image_size=96.5), 'got 96.5'),
+    (dict(image_size=128, max_positions=64), '128 x 128 pixels becomes 65 tokens.* no room for a prompt in 64'),
+])
+def test_an_image_size_that_cannot_be_is_said_at_once(build, options, message):
+    with pytest.raises(ValueError, match=message):
+        build(**options)

@@ -51,12 +51,13 @@ class Converter:
         return path, image_size(path)
 
     def record(self, task, images, size, annotation, references=(), **slots):
-        """Word one record; its prompt is the published one."""
-        head = head_for(task)
-        prompt = head.prompt(image_size=size, **slots)
-        paths = [_below(path, self.root) for path in images]
-        return Record(paths, [], task, prompt, head.encode(annotation, size), list(references),
-                      str(slots.get('category', '')))
+        """Word one record; its prompt is the published one. ValueError naming the image if text cannot hold it."""
+        head, paths = head_for(task), [_below(path, self.root) for path in images]
+        try:
+            prompt, answer = head.prompt(image_size=size, **slots), head.encode(annotation, size)
+        except ValueError as error:
+            raise ValueError(f"'{self.source}', the annotation of '{images[0]}': {error}") from None
+        return Record(paths, [], task, prompt, answer, list(references), str(slots.get('category', '')))
 
 
 def _below(path, root):

@@ -1,6 +1,6 @@
 """Captions of RSICD, UCM, Sydney and others in Karpathy's form, or as a plain list."""
 
-from rstoolbox.structures import Answer
+from rstoolbox.structures import Answer, nearest
 
 from ..record_files import read_json
 from .base import Converter
@@ -26,8 +26,12 @@ class CaptionRecords(Converter):
     def records(self):
         content = read_json(self.source)
         entries = content.get('images') if isinstance(content, dict) else content
-        if not isinstance(entries, list):
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
             raise ValueError(f"'{self.source}' is no list of captioned images.")
+        splits = sorted({str(entry.get('split')) for entry in entries})
+        if self.split and self.split not in splits:
+            raise ValueError(f"'{self.source}' has no split '{self.split}'{nearest(self.split, splits)}. It has: "
+                             f'{", ".join(splits)}.')
         for number, entry in enumerate(entries, 1):
             if self.split and entry.get('split') != self.split:
                 continue

@@ -25,7 +25,7 @@ class CocoRecords(ObjectConverter):
         return sorted(self._names.values())
 
     def scenes(self):
-        scenes = {entry['id']: (AnnotatedImage(entry['file_name']), entry) for entry in self._content['images']}
+        scenes = dict(self._images())
         for number, entry in enumerate(self._content['annotations'], 1):
             where = f'{self.source}, annotation {number}'
             if entry.get('image_id') not in scenes or entry.get('category_id') not in self._names:
@@ -33,18 +33,33 @@ class CocoRecords(ObjectConverter):
                                  f'{entry.get("category_id")}, and one of them is not in the file.')
             if entry.get('iscrowd'):
                 continue
-            scene, image = scenes[entry['image_id']]
-            x, y, width, height = entry['bbox']
-            box = np.clip([x, y, x + width, y + height], 0, [image['width'], image['height']] * 2)
-            scene.objects.append(AnnotatedObject(self._names[entry['category_id']], bbox=box.tolist(),
-                                                 polygon=_rings(entry.get('segmentation'), image)))
+            scene, size = scenes[entry['image_id']]
+            try:
+                x, y, width, height = entry['bbox']
+                box = np.clip([x, y, x + width, y + height], 0, [*size] * 2)
+                rings = _rings(entry.get('segmentation'), size)
+            except (KeyError, TypeError, ValueError) as error:
+                raise ValueError(f'{where} has no "bbox" of four numbers, or a "segmentation" that is neither polygons '
+                                 f'[[x, y, x, y, ...]] nor run lengths ({type(error).__name__}: {error}).') from None
+            scene.objects.append(AnnotatedObject(self._names[entry['category_id']], bbox=box.tolist(), polygon=rings))
         for scene, _ in scenes.values():
             yield scene
 
+    def _images(self):
+        for number, entry in enumerate(self._content['images'], 1):
+            if not entry.keys() >= {'id', 'file_name'}:
+                raise ValueError(f'{self.source}, image {number} has no "id" or no "file_name", only {sorted(entry)}.')
+            path, size = self.image(entry['file_name'])
+            told = tuple(entry.get(key, side) for key, side in zip(('width', 'height'), size))
+            if told != size:  # boxes would lie elsewhere
+                raise ValueError(f"{self.source}, image {number} is said to have {told[0]} x {told[1]} pixels, but "
+                                 f"'{path}' has {size[0]} x {size[1]}.")
+            yield entry['id'], (AnnotatedImage(entry['file_name']), size)
 
-def _rings(segmentation, image):
+
+def _rings(segmentation, size):
     if isinstance(segmentation, dict):
         if isinstance(segmentation['counts'], list):
-            segmentation = run_lengths.frPyObjects(segmentation, image['height'], image['width'])
+            segmentation = run_lengths.frPyObjects(segmentation, size[1], size[0])
         return [ring for rings in mask_to_instances(run_lengths.decode(segmentation)) for ring in rings] or None
     return [np.reshape(ring, (-1, 2)) for ring in segmentation or () if len(ring) >= 6] or None

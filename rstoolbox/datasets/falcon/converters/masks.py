@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..images import load_image
+from ..images import image_size, load_image
 from .objects import AnnotatedImage, AnnotatedObject, ObjectConverter
 from .rings import mask_to_instances
+from .scene_folders import SUFFIXES
 
 
 class MaskRecords(ObjectConverter):
@@ -33,14 +34,15 @@ class MaskRecords(ObjectConverter):
         return sorted(set(self.names.values()))
 
     def scenes(self):
-        files = sorted(path for path in self.source.iterdir() if path.stem.endswith(self.suffix) and path.is_file())
-        pairs = [(path, self._image_of(path)) for path in files]
-        if not any(image for _, image in pairs):
-            raise FileNotFoundError(f"No mask in '{self.source}' has an image of its name in '{self.images}' (a "
-                                    f"mask's name ends in '{self.suffix}').")
-        for path, image in pairs:
+        files = sorted(path for path in self.source.iterdir()
+                       if path.stem.endswith(self.suffix) and path.suffix.lower() in SUFFIXES)
+        if not files:
+            raise FileNotFoundError(f"'{self.source}' holds no mask, an image whose name ends in '{self.suffix}'.")
+        for path in files:
+            image = self._image_of(path)
             if image is None:
-                continue
+                raise FileNotFoundError(f"The mask '{path}' has no image of its name, less '{self.suffix}', in "
+                                        f"'{self.images}'.")
             mask = _values(path)
             size = self.image(image.name)[1]
             if mask.shape[:2] != size[::-1]:
@@ -69,6 +71,7 @@ class MaskRecords(ObjectConverter):
 
 
 def _values(path):
+    image_size(path)  # says what is wrong with the file
     with Image.open(path) as image:
         if image.mode in ('RGB', 'RGBA'):
             return load_image(path)
@@ -76,7 +79,11 @@ def _values(path):
 
 
 def _equal(mask, value):
-    return (mask == value).all(axis=2) if mask.ndim == 3 else mask == value
+    if mask.ndim == 3:
+        return (mask == value).all(axis=2)
+    if isinstance(value, tuple):
+        raise ValueError(f'A mask has one number a pixel, but {value} is a colour; name its classes by numbers.')
+    return mask == value
 
 
 def _unique(values):

@@ -49,6 +49,9 @@ class ObjectConverter(Converter):
 
     def __init__(self, source, images, tasks=None, root=None, absent=0, seed=0):
         super().__init__(source, images, tasks, root)
+        if absent < 0:
+            raise ValueError(f'absent is how many classes are asked for that an image does not hold, 0 or more, got '
+                             f'{absent}.')
         self.absent, self.seed = absent, seed
 
     def scenes(self):
