@@ -8,9 +8,9 @@ from .answer import Answer
 class FalconDataSample(BaseDataElement):
     """A record of a vision-language task as it travels from the data set through the model to metrics and pictures.
 
-    Meta information, set by ``metainfo=dict(...)``: ``sample_id`` (str), ``img_path`` (str or list of two), ``task`` (a
-    tag such as 'REG_DET_HBB'), ``image_size`` ((width, height) in pixels of the image that coordinates refer to) and
-    ``category`` (the class asked for, where there is one).
+    Meta information, set by ``metainfo=dict(...)``: ``sample_id`` (str), ``img_path`` (str; of a pair both, with a
+    blank between), ``task`` (a tag such as 'REG_DET_HBB'), ``image_size`` ((width, height) in pixels of the image that
+    coordinates refer to) and ``category`` (the class asked for, where there is one).
 
     Data: ``prompt`` (str), ``answer`` (str, the true answer as text), ``gt_answer`` and ``pred_answer``.
     """

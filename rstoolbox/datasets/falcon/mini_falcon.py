@@ -17,9 +17,9 @@ from .falcon_sft import FalconSFT
 from .mini_falcon_scenes import GROUNDS, OBJECTS, SIZE, draw_objects, draw_scene
 from .record_files import write_records
 
-VERSION = 3  # of the generator: a folder written by another one is made anew
+VERSION = 4  # of the generator: a folder written by another one is made anew
 SPLITS = dict(train=1., val=0.1, test=0.1)  # scenes, as a share of those of the training split
-DATES = 3  # later than that of the scene
+DATES = 5  # later than that of the scene
 PLACES = ('upper left', 'upper right', 'lower left', 'lower right')
 
 
@@ -28,7 +28,7 @@ class MiniFalcon(FalconSFT):
     """The embedded records, made on first use.
 
     Scenes of 96 x 96 pixels, four grounds with one to three objects of four classes, small or large, at any angle; the
-    same scene on three later dates, where an object has come or gone, or nothing has. Splits share no scene.
+    same scene on five later dates, where an object has come or gone, or nothing has. Splits share no scene.
 
     ::
 
@@ -109,8 +109,7 @@ class _SceneRecords(ObjectConverter):
                 yield self.record('IMG_VQA', [image], size, Answer(text=answer), question=question)
             for after, changed in zip(_later(image.name), changes, strict=True):
                 answer = Answer(polygons=[[thing.polygon] for thing in changed])
-                for pair in ([image, self.images / after], [self.images / after, image]):
-                    yield self.record('PIX_CHG', pair, size, answer)
+                yield self.record('PIX_CHG', [image, self.images / after], size, answer)
 
 
 def _places(settings):

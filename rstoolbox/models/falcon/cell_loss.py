@@ -42,7 +42,7 @@ class CellLoss(nn.Module):
         Args:
             hidden (Tensor): (B, S, D), the text encoder's states: the image's mean first, then its cells row by row,
                 then the prompt.
-            data_samples (list[FalconDataSample]): With ``gt_answer``, ``task``, ``img_path`` and ``image_size``.
+            data_samples (list[FalconDataSample]): With ``gt_answer``, ``task`` and ``image_size``.
 
         Returns:
             Tensor: (), the mean over all cells of the records that count; 0 where none does.
@@ -61,7 +61,7 @@ class CellLoss(nn.Module):
         targets = torch.zeros(len(located), rows, columns)
         for target, number in zip(targets, located):
             sample = data_samples[number]
-            frames = 1 if isinstance(sample.img_path, str) else 2  # along a side of the canvas
+            frames = head_for(sample.task).num_images  # along a side of the canvas
             answer, size = sample.gt_answer, frames * np.array(sample.image_size)
             for corners in (*answer.bboxes.reshape(-1, 2, 2), *answer.quads.reshape(-1, 4, 2),
                             *(np.concatenate(rings) for rings in answer.polygons)):

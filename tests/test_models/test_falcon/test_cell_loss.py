@@ -2,8 +2,10 @@
 
 import pytest
 import torch
+from PIL import Image
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from rstoolbox.datasets.falcon import FalconSFT, Record, write_records
 from rstoolbox.heads import head_for
 from rstoolbox.heads.base import ABSENT
 from rstoolbox.models.falcon.cell_loss import START, CellLoss
@@ -11,8 +13,8 @@ from rstoolbox.models.falcon.network import encode
 from rstoolbox.structures import FalconDataSample
 
 
-def sample(task, answer, img_path='scene.png', size=(100, 50)):
-    made = FalconDataSample(metainfo=dict(task=task, img_path=img_path, image_size=size))
+def sample(task, answer, size=(100, 50)):
+    made = FalconDataSample(metainfo=dict(task=task, image_size=size))
     made.gt_answer = head_for(task).decode(answer, size)
     return made
 
@@ -35,9 +37,14 @@ def test_the_cell_of_an_objects_centre_is_right(task, answer, right):
     assert {(row, column) for row in range(2) for column in range(3) if cells[row][column]} == set(right)
 
 
-def test_changes_of_a_pair_lie_in_the_upper_left_of_its_canvas():
-    loss = CellLoss(4, (6, 4))
-    rows, targets = loss._targets([sample('PIX_CHG', '<poly><260><10><400><10><400><90></poly>', ['a.png', 'b.png'])])
+def test_changes_of_a_pair_lie_in_the_upper_left_of_its_canvas(tmp_path):
+    for name in ('before.png', 'after.png'):
+        Image.new('RGB', (96, 64)).save(tmp_path / name)
+    answer = '<poly><260><10><400><10><400><90></poly>'  # on the canvas, as the data set reads it
+    write_records([Record(['before.png', 'after.png'], task='PIX_CHG', prompt='Find changes in the two images.',
+                          answer=answer)], tmp_path / 'records.jsonl')
+    item = FalconSFT(tmp_path / 'records.jsonl', tmp_path)[0]
+    rows, targets = CellLoss(4, (6, 4))._targets([item['data_samples']])
     assert rows == [0] and targets.reshape(4, 6).nonzero().tolist() == [[0, 1]]
 
 
@@ -55,7 +62,7 @@ def test_records_that_name_no_place_do_not_count():
     torch.manual_seed(0)
     loss, hidden = CellLoss(4, (3, 2)), torch.randn(3, 9, 4, requires_grad=True)
     counted = sample('REG_VG', '<box><400><600><600><900></box>')
-    others = [sample('IMG_CT', '2.'), FalconDataSample(metainfo=dict(img_path='scene.png'))]
+    others = [sample('IMG_CT', '2.'), FalconDataSample()]
     assert torch.allclose(loss(hidden, [counted, *others]), loss(hidden[:1], [counted]))
     nothing = loss(hidden[1:], others)
     assert nothing == 0
@@ -67,7 +74,6 @@ def test_records_that_name_no_place_do_not_count():
 def test_a_falcon_learns_by_it_and_is_saved_without_it(build, batch, tmp_path):
     model, data = build(cell_loss=2.), batch()
     for record in data['data_samples']:
-        record.set_metainfo(dict(img_path='scene.png'))
         record.gt_answer = head_for(record.task).decode(record.answer, record.image_size)
     data = model.data_preprocessor(data, True)
     losses = model.loss(**data)
