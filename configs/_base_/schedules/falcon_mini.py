@@ -5,7 +5,7 @@ batch_size = 64
 max_epochs = 4
 learning_rate = 1e-3
 weight_decay = 0.05
-warmup_iters = 490  # an epoch of the embedded records
+warmup_iters = 473  # an epoch of the embedded records
 checkpoint_interval = 1  # epochs that an interrupted run repeats at the most
 
 # Up to four records of an image stay together, and each image is encoded once in a batch. Lengths of answers mix: a new
