@@ -1,5 +1,5 @@
 # SemBridge and its seven rivals on real data, each plain and within SemBridge (arXiv 2511.08901).
-# ResNet-18 teaches ResNet-18; real_small_nets.py has pairs of small networks.
+# ResNet-18 teaches ResNet-18; real_small_nets.py has pairs of small networks and more epochs.
 amp = False  # --amp does the same
 datasets = dict(
     EU=dict(config='rstoolbox::sembridge/r18_eu.py'),

@@ -40,6 +40,16 @@ def test_every_combination_is_one_run(spec):
         assert run.cfg.student.backbone.get('base_channels') == (32 if run.pair == 'thin' else None)
 
 
+def test_a_spec_inherits_from_another(spec):
+    base = Path(spec('width = 32\noptions = dict(batch_size=width)'))
+    child = base.with_name('child.py')
+    child.write_text("_base_ = './spec.py'\nseeds = [7]\n")
+    assert {(run.seed, run.cfg.batch_size) for run in read_spec(str(child))} == {(7, 32)}
+    child.write_text("_base_ = './spec.py'\nseedz = [7]\n")
+    with pytest.raises(ConfigError, match="nothing reads 'seedz'. Did you mean 'seeds'"):
+        read_spec(str(child))
+
+
 def test_a_method_takes_the_place_of_kd(spec):
     runs = {run.name: resolve(run.cfg) for run in read_spec(spec())}
     none, plain, bridged = (runs[f'mini/same/{name}/seed3'] for name in ('none', 'sp', 'sp+sembridge'))
@@ -69,7 +79,8 @@ def test_options_of_the_command_win(spec):
     assert not {run.key for run in runs} & {run.key for run in read_spec(spec())}
 
 
-@pytest.mark.parametrize('name, number', [('mini', 2 * 5), ('real', 2 * 3 * 15)])
+@pytest.mark.parametrize('name, number', [('mini', 2 * 5), ('real', 2 * 3 * 15),
+                                          ('real_small_nets', 2 * 2 * 3 * 15)])
 def test_the_shipped_benchmarks_can_be_read(name, number):
     assert len(read_spec(ROOT / f'configs/benchmarks/{name}.py')) == number
 

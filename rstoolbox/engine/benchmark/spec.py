@@ -127,10 +127,12 @@ def _variant(cfg, method, settings):
 
 def _read(path):
     if not Path(path).is_file():
-        raise ConfigError(f"There is no benchmark '{path}'; see configs/benchmarks for two that came along.")
+        raise ConfigError(f"There is no benchmark '{path}'; see configs/benchmarks for those that came along.")
     try:
-        content = Config.fromfile(path).to_dict()
-        free = {node.id for node in ast.walk(ast.parse(Path(path).read_text(encoding='utf-8')))
+        spec = Config.fromfile(path)
+        content = spec.to_dict()
+        code = re.sub(r'^/.*', '', spec.text, flags=re.MULTILINE)  # mmengine puts each file's path in front of its text
+        free = {node.id for node in ast.walk(ast.parse(code))
                 if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
     except Exception as error:  # a spec is code, which may fail in any way there is
         raise ConfigError(f"The benchmark '{path}' cannot be read: {type(error).__name__}: {error}.") from error
