@@ -106,7 +106,8 @@ def test_a_device_that_is_not_there_and_more_tokens_than_positions(folder):
     with pytest.raises(ValueError, match="The device 'nowhere' cannot be used"):
         FalconInferencer(folder / 'model', device='nowhere')
     ask = FalconInferencer(folder / 'model', device='cpu', constrain=False, num_beams=1, max_new_tokens=1000)
-    assert ask(folder / 'a.png', 'IMG_CAP')[0].pred_answer.text
+    # More would be refused by the table of positions; what random weights say does not matter.
+    assert len(ask(folder / 'a.png', 'IMG_CAP')) == 1
 
 
 def test_unequal_pairs_and_models_without_weights(ask):
