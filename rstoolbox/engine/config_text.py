@@ -6,10 +6,10 @@ from mmengine.config import Config
 
 
 class ReadableConfig(Config):
-    """A config whose text is made in milliseconds and keeps the order of its keys.
+    """A config whose text is made at once and keeps the order of its keys.
 
-    mmengine's is formatted by yapf, which takes over a second for an experiment, sorts the keys, and is asked for with
-    every checkpoint.
+    mmengine's sorts the keys and is formatted by yapf, which takes longer than many a checkpoint, with each of which it
+    is asked for.
     """
 
     @property

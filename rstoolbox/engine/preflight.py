@@ -109,16 +109,17 @@ def check_sample(preprocessor, dataset):
 
 def _check_parts(config, datasets, model):
     """Build what a runner makes of its config in the course of a run, or find its type."""
-    metrics = dict(train=[], val=[], test=[])
-    for part in metrics:
+    for part in ('train', 'val', 'test'):
         loader = config.get(f'{part}_dataloader')
         if loader is not None:
             with located(f'{part}_dataloader'):
                 Runner.build_dataloader(dict(copy.deepcopy(loader), dataset=datasets[f'{part}_dataloader.dataset']))
-        evaluators = config.get(f'{part}_evaluator') or []
+        evaluators, metrics = config.get(f'{part}_evaluator') or [], []
         for evaluator in evaluators if isinstance(evaluators, (list, tuple)) else [evaluators]:
             with located(f'{part}_evaluator'):
-                metrics[part].append(METRICS.build(evaluator))
+                metrics.append(METRICS.build(evaluator))
+        if part == 'val' and metrics:
+            _check_selection(config, metrics)
         loop = config.get(f'{part}_cfg') or {}
         if loop.get('type'):
             with located(f'{part}_cfg'):
@@ -130,13 +131,11 @@ def _check_parts(config, datasets, model):
     for place, scheduler in enumerate(config.get('param_scheduler') or ()):
         with located(f'param_scheduler.{place}'):
             PARAM_SCHEDULERS.get(scheduler['type'])
-    checkpoint = (config.get('default_hooks') or {}).get('checkpoint') or {}
-    if metrics['val']:
-        _check_selection(checkpoint.get('save_best'), metrics['val'])
 
 
-def _check_selection(save_best, metrics):
+def _check_selection(config, metrics):
     """Whether validation measures what the best epoch is chosen by, as far as the metrics tell what they measure."""
+    save_best = ((config.get('default_hooks') or {}).get('checkpoint') or {}).get('save_best')
     measured = [name for metric in metrics for name in getattr(metric, 'names', ())]
     if save_best in (None, 'auto') or not all(hasattr(metric, 'names') for metric in metrics):
         return
