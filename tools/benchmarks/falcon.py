@@ -32,6 +32,7 @@ from torch.utils.data import RandomSampler
 from rstoolbox.datasets.falcon import ImageGroupSampler, MiniFalcon
 from rstoolbox.engine.errors import count, readable_errors
 from rstoolbox.heads import head_for
+from rstoolbox.heads.base import ABSENT
 from rstoolbox.heads.constraint import AnswerConstraint
 from rstoolbox.models.falcon import Falcon
 from rstoolbox.models.falcon.generation import generate
@@ -127,7 +128,10 @@ def training(model, records, args):
 def constraint(model, detections, args):
     """By which share generation takes longer that is held to the grammar."""
     inputs = prepared(model, detections, first_of_images(detections, args.prompts))
-    grammar, heads, rules = AnswerConstraint(model.tokenizer), [head_for(TASK)] * args.prompts, length_rules(args)
+    grammar, heads = AnswerConstraint(model.tokenizer), [head_for(TASK)] * args.prompts
+    # That there is no such object is a whole answer, after which there is nothing to hold.
+    absent = model.tokenizer(ABSENT, add_special_tokens=False).input_ids[0]
+    rules = dict(length_rules(args), suppress_tokens=[absent])
 
     def free():
         generate(model.network, model.tokenizer, **inputs, **rules)
