@@ -10,7 +10,7 @@ from mmengine.dist import is_main_process
 
 from rstoolbox.engine.config import ConfigError, default_work_dir, runner_config
 from rstoolbox.engine.errors import OptionAction, check_output, read_config, readable_errors
-from rstoolbox.engine.launch import add_launcher, setup_launcher
+from rstoolbox.engine.launch import add_launcher, leave_launcher, setup_launcher
 from rstoolbox.engine.testing import test
 from rstoolbox.models.falcon import Falcon
 from rstoolbox.registry import MODELS
@@ -60,6 +60,7 @@ def main():
     metrics, report = test(config, args.checkpoint)
     if args.out and is_main_process():
         write_json(dict(report, metrics=metrics), args.out)
+    leave_launcher()
 
 
 if __name__ == '__main__':

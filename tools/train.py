@@ -11,7 +11,7 @@ from mmengine.device import is_cuda_available
 from rstoolbox.engine.config import ConfigError, default_work_dir
 from rstoolbox.engine.errors import OptionAction, check_output, read_config, readable_errors, seed_number
 from rstoolbox.engine.experiment import train
-from rstoolbox.engine.launch import add_launcher, setup_launcher
+from rstoolbox.engine.launch import add_launcher, leave_launcher, setup_launcher
 
 
 def parse_args():
@@ -43,6 +43,7 @@ def main():
     values = setup_launcher(args.launcher)
     checkpoint = args.resume if args.resume not in (None, 'auto') else None
     train(cfg, work_dir, resume=args.resume is not None or bool(cfg.get('resume')), load_from=checkpoint, **values)
+    leave_launcher()
 
 
 def use_amp(cfg):

@@ -60,6 +60,12 @@ def setup_launcher(launcher):
     return dict(launcher=launcher, model_wrapper_cfg=wrapper)
 
 
+def leave_launcher():
+    """Part from the other processes at the end: with gloo's threads still there, a process may abort as it exits."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
 def _first_host(nodes):
     return subprocess.run(['scontrol', 'show', 'hostname', nodes], capture_output=True, text=True,
                           check=True).stdout.split()[0]

@@ -72,6 +72,7 @@ samples = pickle.load(open(f'{folder}/samples', 'rb'))
 metric = FalconMetric(log_table=False)
 metric.process(None, (samples + samples[:len(samples) % 2])[rank::2])
 pickle.dump(metric.evaluate(len(samples)), open(f'{folder}/{rank}', 'wb'))
+dist.destroy_process_group()
 """
 
 

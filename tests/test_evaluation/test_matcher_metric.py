@@ -33,6 +33,7 @@ for batch in DataLoader(rows, batch_size, sampler=DefaultSampler(rows, shuffle=F
 found = metric.evaluate(len(ms))
 if rank == 0:
     print(json.dumps(found))
+dist.destroy_process_group()
 """
 
 

@@ -143,6 +143,7 @@ class runner:
     model = loss
 SyncBuffersHook().after_train_epoch(runner)
 torch.save(dict(state=loss.state_dict(), now=loss.student_projection(batch['embedding']).detach()), f'{folder}/{rank}')
+dist.destroy_process_group()
 """
 
 

@@ -128,6 +128,7 @@ images = torch.randn(4, 2, 2, generator=torch.Generator().manual_seed(0))[2 * ra
 info_nce(*(of_all_ranks(F.normalize(images[:, view] @ weight, dim=1)) for view in range(2)), 5.).mean().backward()
 dist.all_reduce(weight.grad)
 torch.save(weight.grad / 2, f'{folder}/{rank}.pt')
+dist.destroy_process_group()
 """
 
 
