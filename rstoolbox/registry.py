@@ -164,12 +164,12 @@ LOOPS = Registry('loop', parent=mmengine_registry.LOOPS, locations=['rstoolbox.e
 STAGES = Registry('stage', locations=['rstoolbox.engine'])
 VISUALIZERS = Registry('visualizer', parent=mmengine_registry.VISUALIZERS, locations=['rstoolbox.visualization'])
 INFERENCERS = Registry('inferencer', parent=mmengine_registry.INFERENCERS)
+FUNCTIONS = Registry('function', parent=mmengine_registry.FUNCTIONS, locations=['rstoolbox.datasets'])
 DATA_SAMPLERS = Registry('data sampler', parent=mmengine_registry.DATA_SAMPLERS, locations=['rstoolbox.datasets'],
                          extras={'rstoolbox.datasets.falcon': 'falcon'})
 # Nothing of the toolbox is in these, but plug-ins may add to them, and without a child of this scope mmengine warns at
 # every look-up.
 EVALUATOR = Registry('evaluator', parent=mmengine_registry.EVALUATOR)
-FUNCTIONS = Registry('function', parent=mmengine_registry.FUNCTIONS)
 LOG_PROCESSORS = Registry('log_processor', parent=mmengine_registry.LOG_PROCESSORS)
 MODEL_WRAPPERS = Registry('model_wrapper', parent=mmengine_registry.MODEL_WRAPPERS)
 OPTIMIZERS = Registry('optimizer', parent=mmengine_registry.OPTIMIZERS)

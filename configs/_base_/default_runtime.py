@@ -2,15 +2,19 @@
 default_scope = 'rstoolbox'
 
 num_workers = 2
+collate = dict(type='rstoolbox.stack_images')
 train_dataloader = dict(
     batch_size='${batch_size}', num_workers='${num_workers}', persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=True), dataset='${train_dataset}')
+    sampler=dict(type='DefaultSampler', shuffle=True), dataset='${train_dataset}',
+    collate_fn='${collate}')
 val_dataloader = dict(
     batch_size=128, num_workers='${num_workers}', persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False), dataset='${val_dataset}')
+    sampler=dict(type='DefaultSampler', shuffle=False), dataset='${val_dataset}',
+    collate_fn='${collate}')
 test_dataloader = dict(
     batch_size=128, num_workers='${num_workers}', persistent_workers=False,
-    sampler=dict(type='DefaultSampler', shuffle=False), dataset='${test_dataset}')
+    sampler=dict(type='DefaultSampler', shuffle=False), dataset='${test_dataset}',
+    collate_fn='${collate}')
 val_evaluator = '${evaluator}'
 test_evaluator = '${evaluator}'
 val_cfg = dict()
