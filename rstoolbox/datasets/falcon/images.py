@@ -3,6 +3,8 @@
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+SUFFIXES = {'.jpg', '.jpeg', '.png', '.tif', '.tiff', '.bmp'}
+
 
 def image_size(path):
     """(width, height) of an image, from its header.

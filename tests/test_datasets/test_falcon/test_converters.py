@@ -225,6 +225,39 @@ def test_nothing_is_left_out_without_a_word(image, tmp_path):
         list(CaptionRecords(tmp_path / 'captions.json', image, split='trian'))
 
 
+def test_a_file_is_no_folder(image, tmp_path):
+    with pytest.raises(ValueError, match="a.png' is a file; DotaRecords reads a folder there"):
+        DotaRecords(image / 'a.png', image)
+    with pytest.raises(ValueError, match="images' is a folder; CocoRecords reads a file there"):
+        CocoRecords(image, image)
+    with pytest.raises(ValueError, match="a.png' is a file; CaptionRecords reads a folder there"):
+        CaptionRecords(image / 'a.png', image / 'a.png')
+
+
+def test_names_of_images_are_no_patterns(image, tmp_path):
+    (image / 'a.png').rename(image / 'P[1].png')
+    (image / 'P[1].txt').touch()
+    (tmp_path / 'labelTxt').mkdir()
+    (tmp_path / 'labelTxt/P[1].txt').write_text('8 6 40 6 40 30 8 30 ship 0\n')
+    records = list(DotaRecords(tmp_path / 'labelTxt', image, tasks=['REG_DET_OBB']))
+    assert [record.images for record in records] == [['P[1].png']]
+
+
+@pytest.mark.parametrize('question, answer, message', [
+    (dict(img_id=None), {}, 'a_questions.json, question 1 has no "img_id", only active, answers_ids, question'),
+    (dict(question=None), {}, 'question 1 has no "question"'),
+    ({}, dict(id=None), 'a_answers.json, answer 1 has no "id", only active, answer'),
+])
+def test_questions_that_lack_a_key_are_named(image, tmp_path, question, answer, message):
+    for name, entry in (
+            ('questions', dict(active=True, img_id='a', question='What?', answers_ids=[0]) | question),
+            ('answers', dict(active=True, id=0, answer='a field') | answer)):
+        content = {name: [{key: value for key, value in entry.items() if value is not None}]}
+        (tmp_path / f'a_{name}.json').write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=message):
+        list(QuestionRecords(tmp_path / 'a_questions.json', image))
+
+
 def test_the_commands_make_and_verify_records(tmp_path):
     write_voc(tmp_path)
     out = tmp_path / 'records.jsonl'

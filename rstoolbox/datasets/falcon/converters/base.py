@@ -1,19 +1,20 @@
 """What all converters share: which tasks, where images lie, how a record is worded."""
 
 import os
+from collections import defaultdict
 from pathlib import Path
 
 from rstoolbox.heads import head_for
 from rstoolbox.structures import nearest
 
-from ..images import image_size
+from ..images import SUFFIXES, image_size
 from ..records import Record
 
 
 class Converter:
     """Records of one source; iterate over it.
 
-    A subclass names the ``tasks`` it can give and implements :meth:`records`.
+    A subclass names the ``tasks`` it can give, whether its source is a ``folder``, and implements :meth:`records`.
 
     Args:
         source (str | Path): The annotation file or folder.
@@ -22,21 +23,29 @@ class Converter:
         root (str | Path, optional): The folder that image paths in records begin in; ``images`` by default.
 
     Raises:
-        FileNotFoundError, ValueError: If a file or folder is missing, or the source cannot give a task.
+        FileNotFoundError, ValueError: If a file or folder is missing, one is given for the other, or the source cannot
+            give a task.
     """
 
     tasks = ()
+    folder = False
 
     def __init__(self, source, images, tasks=None, root=None):
         self.source, self.images, self.root = Path(source), Path(images), Path(root or images)
         for path in (self.source, self.images):
             if not path.exists():
                 raise FileNotFoundError(f"There is no '{path}' to make records of.")
+        for path, folder in ((self.source, self.folder), (self.images, True)):
+            if path.is_dir() != folder:
+                kinds = ('a file', 'a folder')
+                raise ValueError(f"'{path}' is {kinds[not folder]}; {type(self).__name__} reads {kinds[folder]} there.")
         for task in tasks or ():
             if task not in self.tasks:
                 raise ValueError(f"{type(self).__name__} makes no records of '{task}'{nearest(task, self.tasks)}. "
                                  f'It makes: {", ".join(self.tasks)}.')
         self.tasks = tuple(tasks or self.tasks)
+
+        self._by_stem = None
 
     def __iter__(self):
         return self.records()
@@ -49,6 +58,16 @@ class Converter:
         """The path of an image and its (width, height); FileNotFoundError or ValueError naming it if it is missing."""
         path = self.images / name
         return path, image_size(path)
+
+    def image_of(self, stem, besides=None):
+        """The image of that name whatever its ending, or None; ``besides`` is a file that is not meant."""
+        if self._by_stem is None:
+            self._by_stem = defaultdict(list)
+            for path in sorted(self.images.iterdir()):
+                if path.suffix.lower() in SUFFIXES:
+                    self._by_stem[path.stem].append(path)
+        return next((path for path in self._by_stem.get(stem, ()) if besides is None or not path.samefile(besides)),
+                    None)
 
     def record(self, task, images, size, annotation, references=(), **slots):
         """Word one record; its prompt is the published one. ValueError naming the image if text cannot hold it."""

@@ -16,6 +16,7 @@ class ChangeRecords(Converter):
     """
 
     tasks = ('PIX_CHG',)
+    folder = True
 
     def records(self):
         files = sorted(path for path in self.source.iterdir() if path.is_file())

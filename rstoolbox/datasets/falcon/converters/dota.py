@@ -7,13 +7,14 @@ class DotaRecords(ObjectConverter):
     """A folder ``labelTxt`` of ``<image>.txt``, after two header lines ``x1 y1 x2 y2 x3 y3 x4 y4 class difficult``."""
 
     tasks = ('REG_DET_OBB', 'REG_CLS_OBB', 'IMG_CT')
+    folder = True
 
     def scenes(self):
         files = sorted(self.source.glob('*.txt'))
         if not files:
             raise FileNotFoundError(f"'{self.source}' holds no *.txt.")
         for path in files:
-            image = next((found for found in sorted(self.images.glob(f'{path.stem}.*'))), None)
+            image = self.image_of(path.stem)
             if image is None:
                 raise FileNotFoundError(f"There is no image of '{path}' in '{self.images}'.")
             yield AnnotatedImage(image.name, list(_read(path)))

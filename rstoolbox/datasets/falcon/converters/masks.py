@@ -1,14 +1,11 @@
 """Masks of land cover or of instances."""
 
-from pathlib import Path
-
 import numpy as np
 from PIL import Image
 
-from ..images import image_size, load_image
+from ..images import SUFFIXES, image_size, load_image
 from .objects import AnnotatedImage, AnnotatedObject, ObjectConverter
 from .rings import mask_to_instances
-from .scene_folders import SUFFIXES
 
 
 class MaskRecords(ObjectConverter):
@@ -24,6 +21,7 @@ class MaskRecords(ObjectConverter):
     """
 
     tasks = ('PIX_SEG', 'PIX_CLS')
+    folder = True
 
     def __init__(self, source, images, classes, suffix='', instances=None, tolerance=1., **kwargs):
         super().__init__(source, images, **kwargs)
@@ -39,7 +37,7 @@ class MaskRecords(ObjectConverter):
         if not files:
             raise FileNotFoundError(f"'{self.source}' holds no mask, an image whose name ends in '{self.suffix}'.")
         for path in files:
-            image = self._image_of(path)
+            image = self.image_of(path.stem.removesuffix(self.suffix), besides=path)
             if image is None:
                 raise FileNotFoundError(f"The mask '{path}' has no image of its name, less '{self.suffix}', in "
                                         f"'{self.images}'.")
@@ -63,11 +61,6 @@ class MaskRecords(ObjectConverter):
                 parts = [[ring for rings in mask_to_instances(region & _equal(instances, number), self.tolerance)
                           for ring in rings] for number in _unique(instances[region])]
             yield from (AnnotatedObject(name, polygon=rings) for rings in parts if rings)
-
-    def _image_of(self, path):
-        stem = path.stem.removesuffix(self.suffix) if self.suffix else path.stem
-        found = [image for image in sorted(self.images.glob(f'{stem}.*')) if image.resolve() != path.resolve()]
-        return Path(found[0]) if found else None
 
 
 def _values(path):

@@ -17,18 +17,28 @@ class QuestionRecords(Converter):
     def records(self):
         questions = read_json(self.source, ('questions',))['questions']
         path = self.source.with_name(self.source.name.replace('_questions', '_answers'))
-        answers = {entry['id']: entry['answer'] for entry in read_json(path, ('answers',))['answers']
-                   if entry.get('active')}
-        files = {file.stem: file for file in sorted(self.images.iterdir())}
+        answers = {}
+        for number, entry in enumerate(read_json(path, ('answers',))['answers'], 1):
+            if entry.get('active'):
+                _check(entry, ('id', 'answer'), f'{path}, answer {number}')
+                answers[entry['id']] = entry['answer']
         for number, entry in enumerate(questions, 1):
             if not entry.get('active'):
                 continue
             where = f'{self.source}, question {number}'
+            _check(entry, ('img_id', 'question'), where)
             found = [answers[key] for key in entry.get('answers_ids', ()) if key in answers]
             if not found:
                 raise ValueError(f'{where} has no answer in {path}.')
-            if str(entry['img_id']) not in files:
+            image = self.image_of(str(entry['img_id']))
+            if image is None:
                 raise FileNotFoundError(f"{where} is about the image {entry['img_id']}, which is not in "
                                         f"'{self.images}'.")
-            yield self.record('IMG_VQA', [files[str(entry['img_id'])]], None, Answer(text=str(found[0])),
+            yield self.record('IMG_VQA', [image], None, Answer(text=str(found[0])),
                               references=[str(answer) for answer in found[1:]], question=entry['question'])
+
+
+def _check(entry, keys, where):
+    missing = [key for key in keys if key not in entry]
+    if missing:
+        raise ValueError(f'{where} has no "{missing[0]}", only {", ".join(sorted(entry))}.')

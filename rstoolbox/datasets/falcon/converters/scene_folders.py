@@ -4,15 +4,15 @@ import re
 
 from rstoolbox.structures import Answer
 
+from ..images import SUFFIXES
 from .base import Converter
-
-SUFFIXES = {'.jpg', '.jpeg', '.png', '.tif', '.tiff', '.bmp'}
 
 
 class SceneFolderRecords(Converter):
     """``<class>/<image>``; the class is worded as its folder's name, ``SeaLake`` and ``sea_lake`` as 'sea lake'."""
 
     tasks = ('IMG_CLS',)
+    folder = True
 
     def records(self):
         found = 0

@@ -13,6 +13,7 @@ class VocRecords(ObjectConverter):
     """
 
     tasks = ('REG_DET_HBB', 'REG_CLS_HBB', 'IMG_CT', 'REG_VG', 'REG_CAP')
+    folder = True
 
     def scenes(self):
         files = sorted(self.source.glob('*.xml'))
