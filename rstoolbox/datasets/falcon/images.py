@@ -3,6 +3,8 @@
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from .rasters import raster_size, read_raster
+
 SUFFIXES = {'.jpg', '.jpeg', '.png', '.tif', '.tiff', '.bmp'}
 
 
@@ -12,7 +14,10 @@ def image_size(path):
     Raises:
         FileNotFoundError, ValueError: Naming the file, if it is missing or no image.
     """
-    with _open(path) as image:
+    image = _open(path)
+    if image is None:
+        return raster_size(path)
+    with image:
         return image.size
 
 
@@ -29,8 +34,8 @@ def load_image(path, crop=()):
     """Read an image as RGB.
 
     Args:
-        path (str | Path): Any file that pillow reads; grey and palette pictures become RGB, alpha is left out, more
-            than eight bits are scaled to eight by the picture's own 2nd and 98th percentile, where NaN is black.
+        path (str | Path): Any picture; grey and palette pictures become RGB, alpha is left out. Rasters of more than
+            eight bits or of several bands are read by :func:`.rasters.read_raster`.
         crop (Sequence[float]): x1, y1, x2, y2 in pixels, or empty for all of it.
 
     Returns:
@@ -40,32 +45,27 @@ def load_image(path, crop=()):
         FileNotFoundError, ValueError: Naming the file, if it is missing, no image, cut off, of more pixels than Pillow
             reads at once (178,956,970), without a single number, or the crop is empty or reaches beyond it.
     """
-    with _open(path) as image:
+    image = _open(path)
+    if image is None or image.mode.startswith(('I', 'F')):
+        return read_raster(path, whole_crop(crop, image_size(path), path), most_pixels=2 * Image.MAX_IMAGE_PIXELS)
+    with image:
         crop = whole_crop(crop, image.size, path)
         try:
             image = image.crop(crop) if crop else image
             image.load()
         except OSError as error:
             raise ValueError(f"'{path}' is cut off: {error}") from None
-        if image.mode.startswith(('I', 'F')):
-            values = np.asarray(image, np.float64)
-            known = values[np.isfinite(values)]
-            if not known.size:
-                raise ValueError(f"'{path}' holds not a single number there, only NaN or infinity.")
-            low, high = np.percentile(known, (2, 98))
-            scaled = np.clip((values - low) / max(high - low, 1e-12), 0, 1)
-            image = Image.fromarray(np.uint8(np.nan_to_num(scaled) * 255))
         return np.asarray(image.convert('RGB'))
 
 
 def _open(path):
+    """The file opened by Pillow; None where it is a raster that Pillow does not read."""
     try:
         image = Image.open(path)
     except FileNotFoundError:
         raise FileNotFoundError(f"There is no image '{path}'.") from None
     except UnidentifiedImageError:
-        raise ValueError(f"'{path}' is no image that can be read: it is no kind that Pillow knows. Of a raster write "
-                         'one or three bands of eight bits: gdal_translate -b 1 -b 2 -b 3 -ot Byte -scale') from None
+        return None
     except OSError as error:
         raise ValueError(f"'{path}' is no image that can be read: {error}") from None
     except Image.DecompressionBombError:

@@ -80,6 +80,7 @@ class _SceneRecords(ObjectConverter):
 
     tasks = ('REG_DET_HBB', 'REG_DET_OBB', 'PIX_SEG', 'IMG_CT', 'REG_CLS_HBB', 'REG_CLS_OBB', 'PIX_CLS', 'REG_VG',
              'REG_CAP')
+    folder = True
 
     def __init__(self, folder, drawn, seed):
         super().__init__(folder, folder, absent=1, seed=seed)

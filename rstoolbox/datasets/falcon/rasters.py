@@ -1,0 +1,91 @@
+"""Rasters that are no pictures, of more than eight bits or more than three bands, as RGB arrays."""
+
+import warnings
+from contextlib import contextmanager
+
+import numpy as np
+import rasterio
+from rasterio.enums import ColorInterp
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+
+COLOURS = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
+# What the bands are called in files: by colour, and as Sentinel-2 and Landsat 8 number them.
+NAMES = (('RED', 'R', 'B04', 'B4'), ('GREEN', 'G', 'B03', 'B3'), ('BLUE', 'B', 'B02', 'B2'))
+
+
+def raster_size(path):
+    """(width, height) of a raster; ValueError naming the file if it is none."""
+    with _opened(path) as source:
+        return source.width, source.height
+
+
+def read_raster(path, crop=(), most_pixels=None):
+    """Read the red, green and blue band of a raster, or its only one, as eight bits.
+
+    Red, green and blue are the bands that the file says are; else those so described ('red', 'B04', 'B4'); else the
+    three that there are. Values that are not eight bits are stretched between the 2nd and the 98th percentile of all
+    three bands together, so that hues stay. Pixels without a measurement (nodata, NaN, infinite) are black.
+
+    Args:
+        path (str | Path): A file that GDAL reads.
+        crop (Sequence[int]): x1, y1, x2, y2 in pixels, or empty for all of it; nothing else is read.
+        most_pixels (int, optional): Refuse to read more.
+
+    Returns:
+        np.ndarray: (height, width, 3) uint8.
+
+    Raises:
+        ValueError: Naming the file, if it cannot be read, its bands cannot be told apart, none of its pixels is
+            measured, or there are too many.
+    """
+    with _opened(path) as source:
+        left, top, right, bottom = crop or (0, 0, source.width, source.height)
+        if most_pixels is not None and (right - left) * (bottom - top) > most_pixels:
+            raise ValueError(f"'{path}' has more pixels than are read at once ({most_pixels:,}); name a crop, or cut "
+                             'it into smaller images.')
+        bands = _colour_bands(source, path)
+        values = source.read(bands, window=((top, bottom), (left, right)), masked=True)
+    values = np.ma.masked_invalid(values) if values.dtype.kind == 'f' else values
+    if values.dtype != np.uint8:
+        values = _stretched(values, path)
+    image = values.filled(0).transpose(1, 2, 0)
+    return np.ascontiguousarray(np.broadcast_to(image, (*image.shape[:2], 3)))
+
+
+def _colour_bands(source, path):
+    """The numbers of the red, green and blue band, counted from 1, or of the only one."""
+    if source.count == 1:
+        return [1]
+    said = list(source.colorinterp)
+    if all(colour in said for colour in COLOURS):
+        return [said.index(colour) + 1 for colour in COLOURS]
+    texts = [(text or '').strip().upper() for text in source.descriptions]
+    found = [next((texts.index(name) + 1 for name in names if name in texts), None) for names in NAMES]
+    if all(found):
+        return found
+    if source.count == 3:
+        return [1, 2, 3]
+    bands = ', '.join(text or f'number {number}' for number, text in enumerate(source.descriptions, 1))
+    raise ValueError(f"'{path}' does not say which of its {source.count} bands are red, green and blue ({bands}). "
+                     'Write those three: gdal_translate -b RED -b GREEN -b BLUE')
+
+
+def _stretched(values, path):
+    known = values.compressed()
+    if not known.size:
+        raise ValueError(f"'{path}' holds not a single number there, only nodata, NaN or infinity.")
+    low, high = np.percentile(known, (2, 98))
+    scaled = np.clip((values.filled(low) - low) / max(high - low, 1e-12), 0, 1)
+    return np.ma.array(np.uint8(scaled * 255), mask=values.mask)
+
+
+@contextmanager
+def _opened(path):
+    try:
+        # Pictures without coordinates are fine here; listing a folder of 100,000 files at every opening is not.
+        with warnings.catch_warnings(), rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN='EMPTY_DIR'):
+            warnings.simplefilter('ignore', NotGeoreferencedWarning)
+            with rasterio.open(path) as source:
+                yield source
+    except RasterioError as error:
+        raise ValueError(f"'{path}' is no image that can be read: {error}") from None
