@@ -29,6 +29,9 @@ class SceneClassifier(ImageClassifier):
             whether they come this way or by a part's own ``init_cfg``, are inflated by band name.
         train_cfg (dict, optional): Batch augmentations, as in mmpretrain.
         data_preprocessor (dict, optional): Arguments of :class:`ScenePreprocessor`, first of all ``statistics``.
+        channels_last (bool): Keep maps and the weights of convolutions with their channels innermost. On a CPU, and in
+            mixed precision on a GPU, convolutions are faster so; results differ by rounding. A backbone that takes its
+            maps for rows by ``view`` stops with torch's error about ``view`` and needs it off.
         init_cfg (dict, optional): How weights are drawn, as in mmpretrain.
 
     Raises:
@@ -37,7 +40,7 @@ class SceneClassifier(ImageClassifier):
     """
 
     def __init__(self, backbone, neck=None, head=None, bands=('R', 'G', 'B'), rgb_bands=None, pretrained=None,
-                 train_cfg=None, data_preprocessor=None, init_cfg=None):
+                 train_cfg=None, data_preprocessor=None, channels_last=False, init_cfg=None):
         band_names = tuple(bands)
         _check_bands(band_names, rgb_bands)
         data_preprocessor = dict(data_preprocessor or {})
@@ -56,12 +59,21 @@ class SceneClassifier(ImageClassifier):
         self.bands = band_names
         self.rgb_bands = None if rgb_bands is None else tuple(rgb_bands)
         set_input_channels(self.backbone, self.bands, self.rgb_bands)
+        self.channels_last = channels_last
+        if channels_last:
+            self.to(memory_format=torch.channels_last)
 
     def init_weights(self):
         """Draw the weights, and load pretrained ones; those for R, G, B are inflated to the bands."""
         with (DefaultScope.overwrite_default_scope('mmpretrain'),
               inflating_checkpoints(self.backbone, self.bands, self.rgb_bands)):
             super().init_weights()
+
+    def extract_feat(self, inputs, stage='neck'):
+        """Features of normalised images (B, C, H, W), as mmpretrain's."""
+        if self.channels_last:
+            inputs = inputs.contiguous(memory_format=torch.channels_last)
+        return super().extract_feat(inputs, stage)
 
     def loss(self, inputs, data_samples):
         """Losses of a batch, as mmpretrain's.

@@ -62,6 +62,18 @@ def test_each_net_reads_the_bands_of_either_side(net):
         assert logits.shape == (2, 8) and torch.isfinite(logits).all()
 
 
+@pytest.mark.parametrize('net', EXPERIMENT.nets)
+def test_the_layout_in_memory_changes_no_net_but_by_rounding(net):
+    images = torch.randn(2, 3, 64, 64)
+    model = MODELS.build(resolved(student=net).student).eval()
+    assert any(weight.ndim == 4 and not weight.is_contiguous() for weight in model.parameters())
+    other = MODELS.build(resolved(student=net, values=dict(channels_last=False)).student).eval()
+    other.load_state_dict(model.state_dict())
+    assert all(weight.is_contiguous() for weight in other.parameters())
+    with torch.no_grad():
+        torch.testing.assert_close(model(images), other(images), rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize(('teacher', 'student'), PAIRS)
 def test_each_pair_distils_with_the_losses_of_sembridge(teacher, student):
     model = distiller(teacher, student, dict(kd=dict(type='KD', tau=3.), ska=dict(type='SKA')))

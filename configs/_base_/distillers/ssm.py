@@ -6,6 +6,7 @@ matcher = dict(
     rgb_encoder=dict(
         type='SceneClassifier',
         bands='${rgb_bands}',
+        channels_last='${channels_last}',
         data_preprocessor=dict(type='ScenePreprocessor', bands='${rgb_bands}', statistics='${statistics.rgb}'),
         backbone='${student.backbone}',
         neck='${student.neck}'))

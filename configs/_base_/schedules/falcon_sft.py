@@ -16,7 +16,7 @@ val_dataloader = dict(batch_size=8)
 test_dataloader = dict(batch_size=8)
 optim_wrapper = dict(
     type='AmpOptimWrapper', dtype='bfloat16', accumulative_counts=4, clip_grad=dict(max_norm=1.),
-    optimizer=dict(type='AdamW', lr='${learning_rate}', weight_decay='${weight_decay}'))
+    optimizer=dict(type='AdamW', lr='${learning_rate}', weight_decay='${weight_decay}', fused=True))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end='${warmup_iters}'),
     dict(type='CosineAnnealingLR', by_epoch=False, begin='${warmup_iters}', end='${max_iters}', T_max='${max_iters}'),
