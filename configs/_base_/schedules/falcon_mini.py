@@ -15,7 +15,7 @@ train_dataloader = dict(
 train_cfg = dict(by_epoch=True, max_epochs='${max_epochs}', val_interval='${max_epochs}')
 optim_wrapper = dict(
     type='OptimWrapper', clip_grad=dict(max_norm=1.),
-    optimizer=dict(type='AdamW', lr='${learning_rate}', weight_decay='${weight_decay}', fused=True, betas=(0.9, 0.98)),
+    optimizer=dict(type='AdamW', lr='${learning_rate}', weight_decay='${weight_decay}', betas=(0.9, 0.98)),
     # At the full rate the image encoder runs away before the decoder looks at it.
     # The token embedding is a weight of several modules.
     paramwise_cfg=dict(custom_keys={'vision_tower': dict(lr_mult=0.3)}, bypass_duplicate=True))
