@@ -1,7 +1,5 @@
 """Both views of a scene that the matcher learns from."""
 
-import copy
-
 from mmcv.transforms import BaseTransform, Compose
 from mmpretrain.datasets import PackInputs
 
@@ -33,7 +31,8 @@ class PackMatcherInputs(BaseTransform):
         self.pack = PackInputs(meta_keys=meta_keys)
 
     def transform(self, results):
-        rgb = self.pseudo_rgb.transform(copy.deepcopy(results))
+        # Choosing bands copies the pixels, so the views share nothing that is changed in place.
+        rgb = self.pseudo_rgb.transform(dict(results))
         packed = self.pack.transform(self.views['ms'](results))
         rgb = self.pack.transform(self.views['rgb'](rgb))
         return dict(inputs=dict(ms=packed['inputs'], rgb=rgb['inputs']), data_samples=packed['data_samples'])
