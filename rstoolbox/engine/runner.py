@@ -79,6 +79,10 @@ class Runner(mmengine.runner.Runner):
         if isinstance(dataloader, dict) and not dataloader.get('num_workers'):
             # torch refuses persistent workers where there are none; asking for no workers is asking for neither
             dataloader = dict(dataloader, persistent_workers=False)
+        if isinstance(dataloader, dict) and isinstance(dataloader.get('collate_fn'), dict):
+            # configs that come from a package name it in every type; mmengine would hand that on to the function
+            collate = {key: value for key, value in dataloader['collate_fn'].items() if key != '_scope_'}
+            dataloader = dict(dataloader, collate_fn=collate)
         return mmengine.runner.Runner.build_dataloader(dataloader, *args, **kwargs)
 
     def _record(self):

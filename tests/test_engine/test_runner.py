@@ -66,6 +66,15 @@ def test_workers_end_with_the_training(run):
     assert not multiprocessing.active_children()
 
 
+def test_a_loader_of_a_config_that_came_from_a_package_collates():
+    # mmengine writes the package's name beside each type of such a config
+    loader = Runner.build_dataloader(dict(
+        dataset=[dict(inputs=torch.zeros(1)) for _ in range(4)], batch_size=2, num_workers=0,
+        sampler=dict(type='DefaultSampler', shuffle=False, _scope_='rstoolbox'),
+        collate_fn=dict(type='rstoolbox.stack_images', _scope_='rstoolbox')))
+    assert [batch['inputs'].shape for batch in loader] == [(2, 1)] * 2
+
+
 def test_the_record_holds_the_split_of_each_part(run, tmp_path):
     points = Points()
     points.split_hash = 'hash of the test split'
