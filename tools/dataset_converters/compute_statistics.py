@@ -1,8 +1,10 @@
 """Mean and standard deviation of every band, in one pass over the images; written as JSON, keyed by band name.
 
-python tools/dataset_converters/compute_statistics.py data/EuroSAT --sensor sentinel2_l1c \
-        --file-bands B01,B02,B03,B04,B05,B06,B07,B08,B09,B10,B11,B12,B8A --split-file split.json --out statistics.json
-python tools/dataset_converters/compute_statistics.py config.py --key train_dataloader.dataset.student --out s.json
+python tools/dataset_converters/compute_statistics.py data/mine/MS --sensor sentinel2_l2a --out statistics.json
+python tools/dataset_converters/compute_statistics.py config.py --key ms_data.train --out statistics.json
+
+A folder is read as a whole unless --split-file names its training samples; --key reads the split of that data set.
+Files that hold their bands in another order than the sensor's need --file-bands.
 """
 
 import argparse

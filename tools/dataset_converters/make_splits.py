@@ -1,7 +1,7 @@
 """Split a folder-per-class data set into train, val and test; written as JSON with a hash.
 
-python tools/dataset_converters/make_splits.py data/EuroSAT --ratio 0.6 0.2 0.2 --seed 0 \
-        --group-by-utm-cell 100000 --out configs/sembridge/splits/eurosat_ms.json
+python tools/dataset_converters/make_splits.py data/EuroSAT --group-by-utm-cell 100000 --out split.json
+python tools/dataset_converters/make_splits.py data/mine --data-prefix MS --ratio 0.6 0.2 0.2 --out ms_split.json
 """
 
 import argparse
