@@ -7,13 +7,10 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
-from rasterio import features
-from shapely import Polygon
 
 from rstoolbox.datasets.falcon import read_records, verify_records, write_records
 from rstoolbox.datasets.falcon.converters import (
     CaptionRecords,
-    ChangeRecords,
     CocoRecords,
     DotaRecords,
     MaskRecords,
@@ -21,21 +18,7 @@ from rstoolbox.datasets.falcon.converters import (
     SceneFolderRecords,
     VocRecords,
 )
-from rstoolbox.datasets.falcon.converters.rings import mask_to_instances
 from rstoolbox.heads import head_for
-
-
-def fill(instances, size):
-    """Rings as a mask, holes open."""
-    mask = np.zeros(size[::-1], bool)
-    for rings in instances:
-        polygon = Polygon(rings[0], rings[1:])
-        mask |= features.rasterize([polygon], out_shape=mask.shape, fill=0).astype(bool)
-    return mask
-
-
-def overlap(first, second):
-    return (first & second).sum() / max((first | second).sum(), 1)
 
 
 def by_task(records):
@@ -43,18 +26,6 @@ def by_task(records):
     for record in records:
         groups.setdefault(record.task, []).append(record)
     return groups
-
-
-def test_outlines_fill_to_the_mask_they_were_drawn_around():
-    mask = np.zeros((40, 60), bool)
-    mask[5:30, 10:50] = True
-    mask[10:20, 20:30] = False
-    mask[35:39, 2:8] = True
-    instances = mask_to_instances(mask, tolerance=0)
-    assert sorted(len(rings) for rings in instances) == [1, 2]
-    assert (fill(instances, (60, 40)) == mask).all()
-    assert mask_to_instances(np.zeros((5, 5))) == []
-    assert len(mask_to_instances(mask, smallest=25)) == 1
 
 
 def test_coco_boxes_counts_and_polygons(shared):
@@ -99,32 +70,6 @@ def test_captions_and_questions(shared):
     answers = list(QuestionRecords(root / 'LR_split_test_questions.json', root / 'Images_LR'))
     assert len(answers) == 400
     assert (answers[0].prompt, answers[0].answer) == ('Is it a rural or an urban area', 'rural.')
-
-
-def test_masks_of_classes_and_of_instances(shared):
-    root = shared('data/segmentation_samples')
-    classes = {2: 'building', 3: 'road', 4: 'water', 5: 'barren', 6: 'forest', 7: 'agriculture'}
-    records = MaskRecords(root / 'loveda/ann_dir', root / 'loveda/img_dir', classes, tasks=['PIX_SEG'])
-    for record in records:
-        mask = np.asarray(Image.open(root / 'loveda/ann_dir' / record.images[0]))
-        value = next(value for value, name in classes.items() if name == record.category)
-        answer = head_for('PIX_SEG').decode(record.answer, mask.shape[::-1])
-        assert not answer.failures and overlap(fill(answer.polygons, mask.shape[::-1]), mask == value) > 0.8
-    ships = MaskRecords(root / 'isaid', root / 'isaid', {(0, 0, 63): 'ship', (0, 0, 127): 'small vehicle'},
-                        suffix='_instance_color_RGB', instances='_instance_id_RGB', tasks=['PIX_CLS'])
-    assert all(record.task == 'PIX_CLS' for record in ships)
-
-
-def test_changes_lie_where_the_label_says(shared):
-    root = shared('data/change_detection_samples/levir_cd')
-    records = list(ChangeRecords(root / 'label', root))
-    assert len(records) == 11 and all(len(record.images) == 2 for record in records)
-    assert sum(record.answer == 'The object does not exist.' for record in records) == 1
-    for record in records:
-        mask = np.asarray(Image.open(root / record.images[0].replace('A/', 'label/')).convert('L')) > 0
-        answer = head_for('PIX_CHG').decode(record.answer, mask.shape[::-1])
-        assert not answer.failures
-        assert not mask.any() or overlap(fill(answer.polygons, mask.shape[::-1]), mask) > 0.75
 
 
 def write_voc(folder, text='a ship in the harbour'):
@@ -172,13 +117,6 @@ def test_bad_sources_are_named(tmp_path):
     Image.new('RGB', (8, 8)).save(tmp_path / 'images/P1.png')
     with pytest.raises(ValueError, match=r'P1.txt, line 1'):
         list(DotaRecords(tmp_path, tmp_path / 'images'))
-
-
-@pytest.fixture
-def image(tmp_path):
-    (tmp_path / 'images').mkdir()
-    Image.new('RGB', (80, 60)).save(tmp_path / 'images/a.png')
-    return tmp_path / 'images'
 
 
 @pytest.mark.parametrize('image_keys, annotation, message', [

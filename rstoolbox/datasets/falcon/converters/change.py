@@ -1,10 +1,8 @@
 """Pairs of dates with a mask of what changed."""
 
-import numpy as np
-from PIL import Image
-
 from rstoolbox.structures import Answer
 
+from ..images import SUFFIXES, load_mask
 from .base import Converter
 from .rings import mask_to_instances
 
@@ -19,13 +17,13 @@ class ChangeRecords(Converter):
     folder = True
 
     def records(self):
-        files = sorted(path for path in self.source.iterdir() if path.is_file())
+        files = sorted(path for path in self.source.iterdir() if path.suffix.lower() in SUFFIXES)
         if not files:
             raise FileNotFoundError(f"'{self.source}' holds no labels.")
         for path in files:
             (before, size), (after, later) = (self.image(f'{folder}/{path.name}') for folder in 'AB')
-            with Image.open(path) as label:
-                mask = np.asarray(label.convert('L')) > 0
+            label = load_mask(path, colours=True) > 0
+            mask = label.any(axis=2) if label.ndim == 3 else label
             if not size == later == mask.shape[::-1]:
                 raise ValueError(f"'{before}' is {size}, '{after}' {later} and the label {mask.shape[::-1]} pixels "
                                  'wide and high; expected one size.')
