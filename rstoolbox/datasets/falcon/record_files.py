@@ -125,6 +125,8 @@ def _read_json_lines(path):
                     entry = ValueError(f'{path}, line {line}, column {error.colno}: {error.msg}.')
                 except UnicodeDecodeError as error:
                     entry = ValueError(f'{path}, line {line}: it is not text in UTF-8 ({error}).')
+                except (ValueError, RecursionError) as error:  # a number or a nesting beyond Python's limits
+                    entry = ValueError(f'{path}, line {line}: {error}.')
                 yield line, entry
 
 
@@ -200,6 +202,8 @@ class _JsonSource:
                     continue
                 line = self.line + self.text.count('\n', self.place, error.pos)
                 raise ValueError(f'{self.path}, line {line}, column {error.colno}: {error.msg}.') from None
+            except (ValueError, RecursionError) as error:  # a number or a nesting beyond Python's limits
+                raise ValueError(f'{self.path}, line {self.line}: {error}.') from None
             self._advance(end)
             return value
 
