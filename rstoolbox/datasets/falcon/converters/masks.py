@@ -3,11 +3,12 @@
 import numpy as np
 
 from ..images import SUFFIXES, load_mask
+from .listed import ListedFiles
 from .objects import AnnotatedImage, AnnotatedObject, ObjectConverter
 from .rings import mask_to_instances
 
 
-class MaskRecords(ObjectConverter):
+class MaskRecords(ListedFiles, ObjectConverter):
     """A folder of masks, each named as its image (a ``suffix`` before the ending apart).
 
     Args:
@@ -16,11 +17,10 @@ class MaskRecords(ObjectConverter):
         instances (str, optional): What the name of a mask of instance numbers or colours has instead, in the same
             folder; without it each connected part of a class is an instance.
         tolerance (float): See :func:`~rstoolbox.datasets.falcon.converters.rings.mask_to_instances`.
-        **kwargs: See :class:`ObjectConverter`.
+        **kwargs: See :class:`.ListedFiles` and :class:`ObjectConverter`.
     """
 
     tasks = ('PIX_SEG', 'PIX_CLS')
-    folder = True
 
     def __init__(self, source, images, classes, suffix='', instances=None, tolerance=1., **kwargs):
         super().__init__(source, images, **kwargs)
@@ -31,13 +31,10 @@ class MaskRecords(ObjectConverter):
         return sorted(set(self.names.values()))
 
     def scenes(self):
-        files = sorted(path for path in self.source.iterdir()
-                       if path.stem.endswith(self.suffix) and path.suffix.lower() in SUFFIXES)
+        files = self.files(SUFFIXES, f"mask, an image whose name ends in '{self.suffix}'", self.suffix)
         if self.instances is not None:
             beside = {self._instances_of(path) for path in files}
             files = [path for path in files if path not in beside]
-        if not files:
-            raise FileNotFoundError(f"'{self.source}' holds no mask, an image whose name ends in '{self.suffix}'.")
         for path in files:
             image = self.image_of(path.stem.removesuffix(self.suffix), besides=path)
             if image is None:
