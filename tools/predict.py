@@ -35,8 +35,11 @@ def main():
     with readable_errors():
         check_output('--out', args.out, folder=True)
         slots = read_slots(args.task, args.prompt)
-        images = args.images
-        if args.image2:
+        images, pairs = args.images, head_for(args.task).num_images == 2
+        if bool(args.image2) != pairs:
+            parser.error(f'{args.task} is about ' + ('two dates: name the later ones by --image2' if pairs else
+                                                     'one date: leave --image2 out'))
+        if pairs:
             if len(args.image2) != len(images):
                 parser.error(f'--image2 names {len(args.image2)} images for {len(images)}')
             images = list(zip(images, args.image2))

@@ -1,5 +1,6 @@
 """Answers about images from Python, for all 14 tasks."""
 
+import itertools
 import tempfile
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from rstoolbox.datasets.falcon.images import load_image
+from rstoolbox.datasets.falcon.images import image_size, load_image
 from rstoolbox.engine.config import load_config, resolve
 from rstoolbox.engine.errors import check_output
 from rstoolbox.heads import compose_canvas, head_for
@@ -80,20 +81,21 @@ class FalconInferencer:
         if batch_size < 1:
             raise ValueError(f'batch_size is how many images are answered at once, 1 or more, got {batch_size}.')
         folder = Path(out_dir or tempfile.mkdtemp()) if out_dir is not None or show else None
-        answered, stems = [], []
+        for entry in entries:
+            _check_entry(entry, head)
+        answered, taken = [], set()
         for start in range(0, len(entries), batch_size):
-            loaded = [_load_entry(entry, head) for entry in entries[start:start + batch_size]]
+            loaded = [_load_entry(entry) for entry in entries[start:start + batch_size]]
             samples = [_sample(name, number, arrays, head, paraphrase, slots)
                        for number, (name, arrays) in enumerate(loaded, start + 1)]
             inputs = [torch.from_numpy(np.array(arrays[0] if len(arrays) == 1 else compose_canvas(*arrays)))
                       for _, arrays in loaded]
             for sample, (_, arrays) in zip(self.model.answer(inputs, samples, batch_size), loaded):
                 answered.append(sample)
-                stems.append(Path(sample.img_path).stem or sample.sample_id.replace(' ', '_'))
-                twin = stems.count(stems[-1])  # of the same name in another folder
+                stem = _free(Path(sample.img_path).stem or sample.sample_id.replace(' ', '_'), taken)
                 if folder is not None:
-                    _write(sample, arrays, folder / f'{stems[-1]}{f"_{twin}" if twin > 1 else ""}_{task}',
-                           _region(head, slots), str(slots.get('category', '')), show)
+                    _write(sample, arrays, folder / f'{stem}_{task}', _region(head, slots),
+                           str(slots.get('category', '')), show)
         return answered
 
 
@@ -126,17 +128,37 @@ def _load(model, checkpoint, constrain):
     return falcon
 
 
-def _load_entry(entry, head):
-    parts = entry if isinstance(entry, tuple) else (entry,)
+def _check_entry(entry, head):
+    """Find an image that is not there before the first is answered, which may be hours before its turn."""
+    parts = _parts(entry)
     if len(parts) != head.num_images:
         wanted = 'a pair of images (before, after)' if head.num_images == 2 else 'one image'
         raise ValueError(f'{head.tag} is about {wanted}, got {len(parts)}.')
+    for part in parts:
+        if isinstance(part, (str, Path)):
+            image_size(part)
+
+
+def _load_entry(entry):
+    parts = _parts(entry)
     name = ' '.join(str(part) for part in parts if isinstance(part, (str, Path)))
     arrays = [load_image(part) if isinstance(part, (str, Path)) else np.asarray(part) for part in parts]
     for array in arrays:
         if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8:
             raise ValueError(f'An image as an array is (H, W, 3) uint8, got {array.shape} {array.dtype}.')
     return name, arrays
+
+
+def _parts(entry):
+    return entry if isinstance(entry, tuple) else (entry,)
+
+
+def _free(stem, taken):
+    """A name that no image before has, of the same name in another folder or with the number that this one gets."""
+    names = itertools.chain([stem], (f'{stem}_{number}' for number in itertools.count(2)))
+    name = next(name for name in names if name not in taken)
+    taken.add(name)
+    return name
 
 
 def _sample(name, number, arrays, head, paraphrase, slots):

@@ -90,7 +90,7 @@ def category_of(task, question):
 
 
 def _has_json_line(file):
-    first = file.readline()
+    first = next((line for line in file if line.strip()), '')
     file.seek(0)
     try:
         content = json.loads(first)
@@ -175,7 +175,7 @@ def _frame(line, place, published):
         try:
             left, top, right, bottom = crop
             size = int(right - left), int(bottom - top)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             size = 0, 0
         if min(size) < 1:
             raise ValueError(f"{place}, key 'crop': expected [x1, y1, x2, y2] in pixels, x1 < x2 and y1 < y2, got "

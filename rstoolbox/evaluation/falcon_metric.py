@@ -104,7 +104,8 @@ def score_records(records, variant='sound'):
 
     Returns:
         tuple[dict, dict]: Scalars ``{'TASK/name': float}``, and the report, see :class:`FalconMetric`. A task that the
-        published evaluator cannot score has ``not_scored``, the reason, there, and a warning says so.
+        published evaluator cannot score has ``not_scored``, the reason, there, and a warning says so; where the ground
+        truth of records cannot be read, so does another, and ``unreadable_truths`` is how many.
     """
     check_variant(variant)
     groups = {}
@@ -113,6 +114,11 @@ def score_records(records, variant='sound'):
     scalars, report = {}, {}
     for task in filter(groups.get, TASKS):
         report[task] = dict(num_samples=len(groups[task]), metrics={})
+        if unread := sum(record.truth.failures > 0 for record in groups[task]):
+            report[task]['unreadable_truths'] = unread
+            MMLogger.get_current_instance().warning(
+                f'{task}: the ground truth of {unread} of {len(groups[task])} records cannot be read as a whole, and '
+                'what cannot counts as if it were not there. tools/dataset_converters/verify_records.py names them.')
         try:
             metrics, details = scorer_of(task, variant)(groups[task])
         except NotScorable as reason:

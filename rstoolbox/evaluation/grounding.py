@@ -25,12 +25,9 @@ def score_grounding(records):
                         np.float64)
     intersections, unions = map(sum, zip(*(_areas(*pair) for pair in pairs)))
     accuracy = {threshold: percentage(overlaps >= threshold) for threshold in THRESHOLDS}
-    rates = reading_rates(records, 'bboxes')
-    rates['parse_failure_rate'] = percentage(
-        record.prediction.failures > 0 or (len(truth) > len(prediction))
-        for record, (prediction, truth) in zip(records, pairs))
     scalars = {'Acc@0.5': accuracy[0.5], 'mIoU': 100 * float(overlaps.mean()),
-               'cIoU': 100 * float(intersections / unions) if unions else None, **rates}
+               'cIoU': 100 * float(intersections / unions) if unions else None,
+               **reading_rates(records, 'bboxes')}
     return scalars, dict(ranked_by='output order', Acc=accuracy, num_predictions=sum(len(pair[0]) for pair in pairs))
 
 

@@ -9,6 +9,7 @@ from rstoolbox.structures import Answer, nearest
 TASKS = ('IMG_CLS', 'IMG_VQA', 'IMG_CT', 'IMG_CAP', 'IMG_CAP_DETAILED', 'REG_CLS_HBB', 'REG_CLS_OBB', 'REG_DET_HBB',
          'REG_DET_OBB', 'REG_VG', 'REG_CAP', 'PIX_CLS', 'PIX_SEG', 'PIX_CHG')
 VARIANTS = ('sound', 'as_released')
+FARTHEST = 1_000_000  # pixels; drawing an outline takes memory for each pixel it passes, also beyond the image
 
 
 class NotScorable(ValueError):
@@ -33,8 +34,8 @@ class ScoredRecord:
             canvas: first image top left, second bottom right.
 
     Raises:
-        ValueError: If the task is unknown, the size is not two positive numbers, or an answer holds coordinates or
-            scores that are not finite, or not one score for each object.
+        ValueError: If the task is unknown, the size is not two positive numbers, or an answer holds coordinates that
+            are not finite or above :data:`FARTHEST`, scores that are not finite, or not one score for each object.
     """
 
     task: str
@@ -69,9 +70,10 @@ class ScoredRecord:
             value = np.asarray(value, np.float64)
             if value.ndim != 2 or value.shape[1] != width:
                 raise ValueError(f'{self}: {key} of the {role} should be (N, {width}), got shape {value.shape}.')
-            if not np.isfinite(value).all():
-                raise ValueError(f'{self}: {key} of the {role} hold {value[~np.isfinite(value)][0]}; '
-                                 'coordinates are finite numbers in pixels.')
+            sound = np.abs(value) <= FARTHEST
+            if not sound.all():
+                raise ValueError(f'{self}: {key} of the {role} hold {value[~sound][0]}; coordinates are finite numbers '
+                                 f'in pixels, {FARTHEST:,} at most.')
         if answer.scores is None:
             return
         scores = np.asarray(answer.scores, np.float64)

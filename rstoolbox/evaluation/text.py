@@ -1,16 +1,13 @@
 """Classification, visual question answering and counting, from the text of an answer. All in percent."""
 
-import re
-
 import numpy as np
 from sklearn.metrics import accuracy_score, f1_score, jaccard_score, precision_recall_fscore_support
 from sklearn.preprocessing import MultiLabelBinarizer
 
+from rstoolbox.heads import head_for
 from rstoolbox.heads.base import drop_full_stop
 
 from .record import percentage
-
-NUMBER = re.compile(r'[+-]?\d+(\.\d+)?')
 
 
 def clean_text(text):
@@ -78,11 +75,9 @@ def score_counting(records):
 
 
 def count_of(answer):
-    """Return the number an answer gives, None where there is none; its text has to be a plain number."""
-    if answer.count is not None:
-        return float(answer.count)
-    text = clean_text(answer.text)
-    return float(text) if NUMBER.fullmatch(text) else None
+    """Return the number an answer gives, None where its text is none that counting can have."""
+    count = head_for('IMG_CT').decode(answer.text).count if answer.count is None else answer.count
+    return None if count is None else float(count)
 
 
 def _sides(records):
@@ -90,16 +85,27 @@ def _sides(records):
 
 
 def _exact(truths, answers):
-    weighted = f1_score(truths, answers, labels=sorted(set(truths)), average='weighted', zero_division=0)
+    names, truths, answers = _numbered(truths, answers)
+    weighted = f1_score(truths, answers, labels=range(len(names)), average='weighted', zero_division=0)
     return dict(accuracy=100 * float(accuracy_score(truths, answers)), weighted_f1=100 * float(weighted))
 
 
 def _single(truths, answers):
     truths, answers = ([', '.join(labels) for labels in side] for side in (truths, answers))
-    names = sorted(set(truths))
+    names, truths, answers = _numbered(truths, answers)
     macro, per_class = _over_classes(truths, answers, names)
-    weighted = f1_score(truths, answers, labels=names, average='weighted', zero_division=0)
+    weighted = f1_score(truths, answers, labels=range(len(names)), average='weighted', zero_division=0)
     return dict(accuracy=accuracy_score(truths, answers), **macro, weighted_f1=weighted), per_class, 'single'
+
+
+def _numbered(truths, answers):
+    """The texts of the ground truth, and all texts as numbers, these first.
+
+    As texts in one array each would take the room of the longest, which may be an answer that never ended.
+    """
+    names = sorted(set(truths))
+    numbers = {text: number for number, text in enumerate([*names, *set(answers).difference(names)])}
+    return names, [numbers[text] for text in truths], [numbers[text] for text in answers]
 
 
 def _multi(truths, answers):
@@ -107,15 +113,14 @@ def _multi(truths, answers):
     only_answered = sorted(set().union(*answers) - set(names))
     binarizer = MultiLabelBinarizer(classes=names + only_answered)
     truths, answers = binarizer.fit_transform(truths), binarizer.transform(answers)
-    macro, per_class = _over_classes(truths, answers, names, range(len(names)))
+    macro, per_class = _over_classes(truths, answers, names)
     samples = dict(average='samples', zero_division=0)
     return dict(accuracy=accuracy_score(truths, answers), jaccard=jaccard_score(truths, answers, **samples),
                 samples_f1=f1_score(truths, answers, **samples), **macro), per_class, 'multi'
 
 
-def _over_classes(truths, answers, names, labels=None):
-    values = precision_recall_fscore_support(truths, answers, labels=names if labels is None else list(labels),
-                                             zero_division=0)
+def _over_classes(truths, answers, names):
+    values = precision_recall_fscore_support(truths, answers, labels=range(len(names)), zero_division=0)
     macro = dict(zip(('precision', 'recall', 'f1'), (value.mean() for value in values)))
     per_class = {name: dict(precision=100 * float(precision), recall=100 * float(recall), f1=100 * float(f1),
                             support=int(support)) for name, precision, recall, f1, support in zip(names, *values)}

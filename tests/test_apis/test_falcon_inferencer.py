@@ -58,6 +58,11 @@ def test_images_of_one_name_each_keep_their_answer(ask, folder, tmp_path):
     ask([folder / 'a.png', twin], 'IMG_CLS', out_dir=tmp_path / 'out')
     written = {path.name: json.loads(path.read_text())['image'] for path in (tmp_path / 'out').glob('*.json')}
     assert written == {'a_IMG_CLS.json': str(folder / 'a.png'), 'a_2_IMG_CLS.json': str(twin)}
+    second = shutil.copy(folder / 'b.png', tmp_path / 'a_2.png')
+    ask([folder / 'a.png', second, twin], 'IMG_CLS', out_dir=tmp_path / 'three')
+    written = {path.name: json.loads(path.read_text())['image'] for path in (tmp_path / 'three').glob('*.json')}
+    assert written == {'a_IMG_CLS.json': str(folder / 'a.png'), 'a_2_IMG_CLS.json': str(second),
+                       'a_3_IMG_CLS.json': str(twin)}
 
 
 def test_several_images_are_answered_in_their_order(ask, folder):
@@ -94,9 +99,16 @@ def test_a_region_is_drawn_in_any_form_that_the_prompt_takes(ask, folder, tmp_pa
 
 
 def test_answers_are_written_as_they_come(ask, folder, tmp_path):
+    (tmp_path / 'cut.png').write_bytes((folder / 'b.png').read_bytes()[:-500])
+    with pytest.raises(ValueError, match='cut.png.* is cut off'):
+        ask([folder / 'a.png', tmp_path / 'cut.png'], 'IMG_CLS', out_dir=tmp_path / 'out', batch_size=1)
+    assert (tmp_path / 'out/a_IMG_CLS.json').is_file()
+
+
+def test_what_is_wrong_is_found_before_the_first_answer(ask, folder, tmp_path):
     with pytest.raises(FileNotFoundError, match='gone.png'):
         ask([folder / 'a.png', folder / 'gone.png'], 'IMG_CLS', out_dir=tmp_path / 'out', batch_size=1)
-    assert (tmp_path / 'out/a_IMG_CLS.json').is_file()
+    assert not list((tmp_path / 'out').iterdir())
     (tmp_path / 'file').touch()
     with pytest.raises(ValueError, match="out_dir: '.*file' is a file"):
         ask(folder / 'gone.png', 'IMG_CLS', out_dir=tmp_path / 'file')
@@ -130,6 +142,10 @@ def test_the_command_prints_json_and_writes_pictures(folder, tmp_path):
     assert (tmp_path / 'a_REG_CLS_HBB.png').is_file()
     bad = subprocess.run([*command, '--task', 'IMG_CLS', '--prompt', 'ship'], capture_output=True, text=True)
     assert bad.returncode == 1 and 'takes no --prompt' in bad.stderr
+    for task, option, message in (('PIX_CHG', [], 'is about two dates: name the later ones by --image2'),
+                                  ('IMG_CAP', ['--image2', 'b.png'], 'is about one date: leave --image2 out')):
+        bad = subprocess.run([*command, '--task', task, *option], capture_output=True, text=True)
+        assert bad.returncode == 2 and f'{task} {message}' in bad.stderr
     for option, message in (('--out', '--out: '), ('--beams', "'0' is no whole number from 1 on"),
                             ('--batch-size', "'0' is no whole number from 1 on")):
         bad = subprocess.run([*command, '--task', 'IMG_CLS', option, f'{folder}/a.png' if option == '--out' else '0'],

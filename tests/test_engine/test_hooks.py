@@ -1,8 +1,18 @@
 import json
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from torch.utils.data import DataLoader
 
-from rstoolbox.engine.hooks import ResumableCheckpointHook, StudentFriendlyMatchingHook, matching_epochs
+from rstoolbox.engine.hooks import (
+    DumpAnswersHook,
+    ResumableCheckpointHook,
+    StudentFriendlyMatchingHook,
+    matching_epochs,
+)
+from rstoolbox.evaluation import read_dump
+from rstoolbox.structures import Answer, FalconDataSample
 
 
 def test_the_three_published_schedules(shared):
@@ -27,3 +37,15 @@ def test_a_schedule_that_makes_no_sense_is_refused_when_built(schedule):
 def test_one_kept_checkpoint_is_refused():
     with pytest.raises(ValueError, match='last whole checkpoint'):
         ResumableCheckpointHook(max_keep_ckpts=1)
+
+
+def test_answers_are_in_the_file_before_they_are_scored(tmp_path):
+    runner = SimpleNamespace(test_dataloader=DataLoader(range(2)))
+    hook = DumpAnswersHook(str(tmp_path / 'answers.jsonl'))
+    for number in range(2):
+        sample = FalconDataSample(metainfo=dict(sample_id=str(number), task='IMG_CAP', image_size=(8, 8),
+                                                image_id=f'{number}.png'))
+        sample.prompt, sample.answer = 'Describe the image.', 'A lake.'
+        sample.pred_answer = Answer(text='A river.', scores=np.array([0.5]))
+        hook.after_test_iter(runner, number, None, [sample])
+    assert [record.prediction.text for record in read_dump(hook.path)] == ['A river.', 'A river.']

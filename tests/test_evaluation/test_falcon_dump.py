@@ -100,11 +100,14 @@ def test_boxes_need_no_size_for_their_overlaps(tmp_path):
     (dict(image=[None]), r"line 2, key 'image': expected a path or a list of them, got \[None\]"),
     (dict(size=None, crop=['0', '0', '5', '5']), r"line 2, key 'crop': expected \[x1, y1, x2, y2\] in pixels"),
     (dict(size=None, crop=[5, 0, 5, 5]), r"line 2, key 'crop': .* got \[5, 0, 5, 5\]"),
+    (dict(size=None, crop=[0, 0, float('inf'), 5]), r"line 2, key 'crop': .* got \[0, 0, inf, 5\]"),
     (dict(scores=['high']), "line 2, key 'scores': expected a list of numbers, got"),
     (dict(scores=[float('nan')]), 'line 2: .*scores of the prediction hold nan'),
     (dict(task='PIX_SEG', size=None, answer='', gt=''), "line 2 has no 'size', and masks are drawn on the image"),
     (dict(task='PIX_SEG', answer=[[['a', 'b']]]), "line 2, key 'answer': polygons are instances of rings"),
     (dict(task='PIX_SEG', answer=[[[1., 2., float('nan'), 4.]]]), 'line 2: .*polygons of the prediction hold nan'),
+    # pycocotools would end the process.
+    (dict(task='PIX_SEG', gt=[[[0., 0., 1e10, 0., 9., 9.]]]), 'line 2: .*polygons of the truth hold 1.*, 1,000,000 at'),
 ])
 def test_a_malformed_line_is_named(tmp_path, second, message):
     path = tmp_path / 'dump.jsonl'
@@ -128,6 +131,12 @@ def test_what_is_no_dump_is_named(tmp_path, content, message):
         list(read_dump(tmp_path / 'file'))
     with pytest.raises(FileNotFoundError, match="no file of predictions at '.*absent'"):
         list(read_dump(tmp_path / 'absent'))
+
+
+def test_lines_may_be_blank_also_the_first(tmp_path):
+    path = tmp_path / 'dump.jsonl'
+    path.write_text(f'\n{json.dumps(LINE)}\n\n{json.dumps(LINE)}\n')
+    assert len(list(read_dump(path))) == 2
 
 
 def test_scores_of_unreadable_boxes_are_not_used(tmp_path):

@@ -1,11 +1,14 @@
 """What holds for any records: perfect answers, order, and what a further mistake may do."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rstoolbox.evaluation import ScoredRecord, boxes, caption, score_records
+from rstoolbox.heads import head_for
 from rstoolbox.structures import Answer
 
 SIZE = (64, 48)
@@ -167,6 +170,42 @@ def test_a_decimal_keeps_its_point_and_counts_are_compared_as_numbers():
     assert scalars['IMG_CT/MAE'] == 3.5 and scalars['IMG_CT/RMSE'] == pytest.approx(24.5 ** 0.5)
     assert scalars['IMG_CT/parse_failure_rate'] == pytest.approx(100 / 3)
     assert scalars['IMG_CT/false_alarm_rate'] == 100 and report['IMG_CT']['readable_pairs'] == 2
+
+
+@pytest.mark.parametrize('text', [20 * '1', 400 * '1', '-3'])
+def test_what_no_count_can_be_is_not_read_as_one(text):
+    head = head_for('IMG_CT')
+    made = [ScoredRecord('IMG_CT', head.decode(said), head.decode('3.')) for said in (text, '5.')]
+    scalars, _ = score_records(made)
+    assert scalars['IMG_CT/parse_failure_rate'] == 50 and scalars['IMG_CT/MAE'] == scalars['IMG_CT/RMSE'] == 2
+
+
+def test_to_say_that_there_is_no_object_is_wrong_but_can_be_read():
+    head, scalars = head_for('REG_VG'), {}
+    for text in ('The object does not exist.', '<box><1><2><3></box>'):
+        record = ScoredRecord('REG_VG', head.decode(text, SIZE), answer('REG_VG', [(0, 0, 9, 9)], ''), SIZE)
+        scalars[text] = score_records([record])[0]
+    assert [values['REG_VG/mIoU'] for values in scalars.values()] == [0, 0]
+    assert [values['REG_VG/parse_failure_rate'] for values in scalars.values()] == [0, 100]
+
+
+def test_an_unreadable_ground_truth_is_no_silent_absence():
+    head, some = head_for('REG_DET_HBB'), answer('REG_DET_HBB', [(0, 0, 9, 9)], '')
+    texts = ['<box><1><2><3></box>', '<box><0><0><140><187></box>', 'The object does not exist.']
+    made = [ScoredRecord('REG_DET_HBB', some, head.decode(text, SIZE), SIZE, 'ship', text) for text in texts]
+    assert score_records(made)[1]['REG_DET_HBB']['unreadable_truths'] == 1
+    assert 'unreadable_truths' not in score_records(made[1:])[1]['REG_DET_HBB']
+
+
+def test_an_answer_that_never_ends_takes_its_own_room_only():
+    texts = [100_000 * 'a', *99 * ['yes']]
+    made = [ScoredRecord(task, Answer(text=text), Answer(text='yes')) for task in ('IMG_VQA', 'IMG_CLS')
+            for text in texts]
+    tracemalloc.start()
+    scalars, _ = score_records(made)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert scalars['IMG_VQA/accuracy'] == scalars['IMG_CLS/accuracy'] == 99 and peak < 2 ** 23  # 40 MB as an array
 
 
 def test_several_references_count_for_one_caption(monkeypatch):

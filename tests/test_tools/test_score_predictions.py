@@ -39,3 +39,5 @@ def test_what_cannot_be_scored_ends_with_one_message(tmp_path):
         done = _score(*arguments, '--out', tmp_path / 'out.json')
         assert done.returncode == 1 and message in done.stderr
         assert 'Traceback' not in done.stderr and not (tmp_path / 'out.json').exists()
+    done = _score(_lines(tmp_path / 'good', ('a', 'a')), '--out', tmp_path)
+    assert done.returncode == 1 and f"error: --out: '{tmp_path}' is a folder" in done.stderr

@@ -8,7 +8,7 @@ percent; docs/user_guides/falcon_metrics.md defines them.
 
 import argparse
 
-from rstoolbox.engine.errors import readable_errors
+from rstoolbox.engine.errors import check_output, readable_errors
 from rstoolbox.evaluation import format_scores, read_dump, score_records
 from rstoolbox.structures import write_json
 
@@ -20,6 +20,7 @@ def main():
                         help="'as_released' gives the numbers of the published evaluator, with its known defects")
     parser.add_argument('--out', metavar='OUT.json', help='write all scores here, in flat form')
     args = parser.parse_args()
+    check_output('--out', args.out)
     _, report = score_records(read_dump(args.file), args.variant)
     if not report:
         raise ValueError(f"'{args.file}' holds no record.")

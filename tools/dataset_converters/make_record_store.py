@@ -12,7 +12,7 @@ import itertools
 from rich.progress import track
 
 from rstoolbox.datasets.falcon import RecordStore, read_records
-from rstoolbox.engine.errors import readable_errors
+from rstoolbox.engine.errors import check_output, readable_errors
 
 
 def main():
@@ -23,6 +23,7 @@ def main():
     with readable_errors():
         if not args.out.endswith('.arrow'):
             raise ValueError(f"The store '{args.out}' must end in .arrow.")
+        check_output('OUT', args.out)
         records = itertools.chain.from_iterable(read_records(path) for path in args.source)
         store = RecordStore.create(track(records, 'records', total=None), args.out)
         print(f'{args.out}: {len(store)} records')

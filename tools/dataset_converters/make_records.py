@@ -13,7 +13,7 @@ from rich.progress import track
 
 from rstoolbox.datasets.falcon import write_records
 from rstoolbox.datasets.falcon.converters import CONVERTERS
-from rstoolbox.engine.errors import readable_errors
+from rstoolbox.engine.errors import check_output, readable_errors
 
 
 def main():
@@ -27,10 +27,14 @@ def main():
     parser.add_argument('--absent', type=int, help='absent classes asked for, for each image (default 0)')
     parser.add_argument('--seed', type=int, help='of their choice (default 0)')
     parser.add_argument('--split', help='captions: take this split only')
+    parser.add_argument('--names', metavar='FILE',
+                        help='voc, dota, masks, change: take the images only that begin the lines of this file')
     parser.add_argument('--classes', nargs='+', type=value_and_name, metavar='VALUE=NAME',
                         help='masks: the class of each value, a number or r,g,b')
     parser.add_argument('--suffix', help="masks: what a mask's name has after its image's")
     parser.add_argument('--instances', help='masks: what the mask of instances has there')
+    parser.add_argument('--tolerance', type=float,
+                        help='masks: how many pixels a simplified outline may lie off the exact one (default 1)')
     args = parser.parse_args()
     options = {key: value for key, value in vars(args).items()
                if key not in ('kind', 'source', 'images', 'out') and value is not None}
@@ -39,11 +43,15 @@ def main():
     elif args.kind == 'masks':
         parser.error('masks need --classes, e.g. --classes 1=building 2=road')
     with readable_errors():
+        check_output('OUT', args.out)
         try:
             converter = CONVERTERS[args.kind](args.source, args.images, **options)
         except TypeError as error:
             parser.error(f'{args.kind} takes no such option ({error})')
         count = write_records(track(converter, 'records', total=None), args.out)
+        if not count:
+            raise ValueError(f"'{args.source}' gave not a single record, '{args.out}' is empty. Check what --tasks, "
+                             '--classes, --names and --split say.')
         print(f'{args.out}: {count} records')
 
 

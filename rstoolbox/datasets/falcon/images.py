@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from .rasters import raster_size, read_raster
+from .rasters import raster_size, read_raster, read_values
 
 SUFFIXES = {'.jpg', '.jpeg', '.png', '.tif', '.tiff', '.bmp'}
 
@@ -50,12 +50,38 @@ def load_image(path, crop=()):
         return read_raster(path, whole_crop(crop, image_size(path), path), most_pixels=2 * Image.MAX_IMAGE_PIXELS)
     with image:
         crop = whole_crop(crop, image.size, path)
-        try:
-            image = image.crop(crop) if crop else image
-            image.load()
-        except OSError as error:
-            raise ValueError(f"'{path}' is cut off: {error}") from None
-        return np.asarray(image.convert('RGB'))
+        return np.asarray(_loaded(image, path, crop).convert('RGB'))
+
+
+def load_mask(path, colours=False):
+    """Read what the pixels of a mask are, in any picture or raster.
+
+    Args:
+        path (str | Path): The mask.
+        colours (bool): Whether a palette is read as its colours; otherwise as its numbers.
+
+    Returns:
+        np.ndarray: (height, width) numbers or (height, width, 3) colours.
+
+    Raises:
+        FileNotFoundError, ValueError: As :func:`load_image`.
+    """
+    image = _open(path)
+    if image is None:
+        return read_values(path)
+    with image:
+        if len(image.getbands()) > 1 or (colours and image.mode == 'P'):
+            return load_image(path)
+        return np.asarray(_loaded(image, path))
+
+
+def _loaded(image, path, crop=()):
+    try:
+        image = image.crop(crop) if crop else image
+        image.load()
+    except OSError as error:
+        raise ValueError(f"'{path}' is cut off: {error}") from None
+    return image
 
 
 def _open(path):

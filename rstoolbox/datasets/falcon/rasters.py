@@ -52,6 +52,17 @@ def read_raster(path, crop=(), most_pixels=None):
     return np.ascontiguousarray(np.broadcast_to(image, (*image.shape[:2], 3)))
 
 
+def read_values(path):
+    """The only band of a raster, (height, width), or its three colours, (height, width, 3), as they are.
+
+    Raises:
+        ValueError: Naming the file, if it cannot be read or its bands cannot be told apart.
+    """
+    with _opened(path) as source:
+        values = source.read(_colour_bands(source, path))
+    return values[0] if len(values) == 1 else values.transpose(1, 2, 0)
+
+
 def _colour_bands(source, path):
     """The numbers of the red, green and blue band, counted from 1, or of the only one."""
     if source.count == 1:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as parquet
 
-from rstoolbox.structures import open_whole
+from rstoolbox.structures import nearest, open_whole
 
 from .records import SCHEMA, as_published, batched, parse_record
 
@@ -84,20 +84,47 @@ def write_records(records, path):
         return writers[path.suffix](records, file)
 
 
-def read_json(path, keys=()):
-    """The content of a JSON file that fits into memory; ValueError naming the file if it is cut off or lacks a key."""
+def read_json(path):
+    """The content of a JSON file that fits into memory; ValueError naming the file if it is cut off."""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"There is no file '{path}'.")
     try:
-        content = json.loads(path.read_text(encoding='utf-8'))
+        return json.loads(path.read_text(encoding='utf-8-sig'))
     except ValueError as error:
         raise ValueError(f"'{path}' is no whole JSON file: {error}") from None
+
+
+def read_lists(path, *keys):
+    """The lists of objects that a JSON file holds under these keys.
+
+    Raises:
+        FileNotFoundError, ValueError: Naming the file and the key, if there is no such list or not all are objects.
+    """
+    content = read_json(path)
     for key in keys:
         if not isinstance(content, dict) or key not in content:
             raise ValueError(f"'{path}' has no '{key}'"
                              + (f', only {", ".join(content)}.' if isinstance(content, dict) else '.'))
-    return content
+        check_objects(content[key], f"'{key}' of '{path}'")
+    return [content[key] for key in keys]
+
+
+def check_objects(entries, where):
+    """ValueError that says where, and at which place, something else stands than a list of objects."""
+    if not isinstance(entries, list):
+        raise ValueError(f'{where} is {type(entries).__name__}, expected a list of objects.')
+    for number, entry in enumerate(entries, 1):
+        if not isinstance(entry, dict):
+            raise ValueError(f'{where} is no list of objects: number {number} is {entry!r:.60}.')
+
+
+def check_keys(entry, keys, where):
+    """ValueError that says where an object lacks one of these keys, and which it has."""
+    missing = [key for key in keys if entry.get(key) is None]
+    if missing:
+        raise ValueError(f'{where} has no "{missing[0]}"{nearest(missing[0], entry, 0.6)}, only '
+                         f'{", ".join(sorted(entry))}.')
 
 
 def _read_json(path):
@@ -125,6 +152,8 @@ def _read_json_lines(path):
                     entry = ValueError(f'{path}, line {line}, column {error.colno}: {error.msg}.')
                 except UnicodeDecodeError as error:
                     entry = ValueError(f'{path}, line {line}: it is not text in UTF-8 ({error}).')
+                except (ValueError, RecursionError) as error:  # a number or a nesting beyond Python's limits
+                    entry = ValueError(f'{path}, line {line}: {error}.')
                 yield line, entry
 
 
@@ -200,6 +229,8 @@ class _JsonSource:
                     continue
                 line = self.line + self.text.count('\n', self.place, error.pos)
                 raise ValueError(f'{self.path}, line {line}, column {error.colno}: {error.msg}.') from None
+            except (ValueError, RecursionError) as error:  # a number or a nesting beyond Python's limits
+                raise ValueError(f'{self.path}, line {self.line}: {error}.') from None
             self._advance(end)
             return value
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 # A mark for each image, then the tag, each on a line of its own.
 HEADER = re.compile(r'(?:<image>[ \t]*\r?\n?)*(?:\[([A-Za-z_]+)\][ \t]*\r?\n)?')
 IMAGE_LINE = '<image>\n'
+HALF = re.compile('[\ud800-\udfff]')  # of a character that JSON may spell in two; UTF-8 cannot hold it
 
 
 @dataclass
@@ -61,6 +62,10 @@ def parse_record(entry, where):
         value = getattr(record, name)
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             raise ValueError(f'{where}: "{name}" is {value!r}, expected a list of texts.')
+    half = HALF.search('\n'.join([record.task, record.prompt, record.answer, record.category, *record.images,
+                                  *record.references]))
+    if half:
+        raise ValueError(f'{where} holds {half[0]!a}, half of a character. Write the whole one, or leave it out.')
     if len(record.images) > 2:
         raise ValueError(f'{where} has {len(record.images)} images; a record has none, one, or a pair.')
     record.crop = _parse_crop(record.crop, where)
@@ -102,9 +107,10 @@ def _parse_conversations(turns, where):
 
 
 def _parse_crop(crop, where):
-    numbers = isinstance(crop, list) and all(isinstance(x, (int, float)) and not isinstance(x, bool) for x in crop)
+    numbers = isinstance(crop, list) and all(isinstance(x, (int, float)) and not isinstance(x, bool)
+                                             and abs(x) < 1 << 53 for x in crop)
     if not numbers or len(crop) not in (0, 4):
-        raise ValueError(f'{where}: "crop" is {crop!r}, expected [] or [x1, y1, x2, y2] in pixels.')
+        raise ValueError(f'{where}: "crop" is {crop!r:.80}, expected [] or [x1, y1, x2, y2] in pixels.')
     if crop and not (crop[0] < crop[2] and crop[1] < crop[3]):
         raise ValueError(f'{where}: the crop {crop} is empty; expected x1 < x2 and y1 < y2.')
     return [float(value) for value in crop]

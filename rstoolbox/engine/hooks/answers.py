@@ -49,8 +49,8 @@ class DumpAnswersHook(Hook):
                 question=sample.prompt, answer=sample.pred_answer.text, gt=sample.answer,
                 references=sample.get('references') or [],
                 scores=None if scores is None else [float(score) for score in scores]))
-
-    def after_test_epoch(self, runner, metrics=None):
-        lines = collect_results(self._lines, len(runner.test_dataloader.dataset))
-        if is_main_process():
-            write_dump(lines, self.path)
+        # Before they are scored: where that fails, hours of answers are there to be scored again.
+        if batch_idx + 1 == len(runner.test_dataloader):
+            lines = collect_results(self._lines, len(runner.test_dataloader.dataset))
+            if is_main_process():
+                write_dump(lines, self.path)

@@ -1,19 +1,17 @@
 """Converters on real samples: what the annotations say is what the records say."""
 
 import json
+import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 from PIL import Image
-from rasterio import features
-from shapely import Polygon
 
 from rstoolbox.datasets.falcon import read_records, verify_records, write_records
 from rstoolbox.datasets.falcon.converters import (
     CaptionRecords,
-    ChangeRecords,
     CocoRecords,
     DotaRecords,
     MaskRecords,
@@ -21,21 +19,7 @@ from rstoolbox.datasets.falcon.converters import (
     SceneFolderRecords,
     VocRecords,
 )
-from rstoolbox.datasets.falcon.converters.rings import mask_to_instances
 from rstoolbox.heads import head_for
-
-
-def fill(instances, size):
-    """Rings as a mask, holes open."""
-    mask = np.zeros(size[::-1], bool)
-    for rings in instances:
-        polygon = Polygon(rings[0], rings[1:])
-        mask |= features.rasterize([polygon], out_shape=mask.shape, fill=0).astype(bool)
-    return mask
-
-
-def overlap(first, second):
-    return (first & second).sum() / max((first | second).sum(), 1)
 
 
 def by_task(records):
@@ -43,18 +27,6 @@ def by_task(records):
     for record in records:
         groups.setdefault(record.task, []).append(record)
     return groups
-
-
-def test_outlines_fill_to_the_mask_they_were_drawn_around():
-    mask = np.zeros((40, 60), bool)
-    mask[5:30, 10:50] = True
-    mask[10:20, 20:30] = False
-    mask[35:39, 2:8] = True
-    instances = mask_to_instances(mask, tolerance=0)
-    assert sorted(len(rings) for rings in instances) == [1, 2]
-    assert (fill(instances, (60, 40)) == mask).all()
-    assert mask_to_instances(np.zeros((5, 5))) == []
-    assert len(mask_to_instances(mask, smallest=25)) == 1
 
 
 def test_coco_boxes_counts_and_polygons(shared):
@@ -101,32 +73,6 @@ def test_captions_and_questions(shared):
     assert (answers[0].prompt, answers[0].answer) == ('Is it a rural or an urban area', 'rural.')
 
 
-def test_masks_of_classes_and_of_instances(shared):
-    root = shared('data/segmentation_samples')
-    classes = {2: 'building', 3: 'road', 4: 'water', 5: 'barren', 6: 'forest', 7: 'agriculture'}
-    records = MaskRecords(root / 'loveda/ann_dir', root / 'loveda/img_dir', classes, tasks=['PIX_SEG'])
-    for record in records:
-        mask = np.asarray(Image.open(root / 'loveda/ann_dir' / record.images[0]))
-        value = next(value for value, name in classes.items() if name == record.category)
-        answer = head_for('PIX_SEG').decode(record.answer, mask.shape[::-1])
-        assert not answer.failures and overlap(fill(answer.polygons, mask.shape[::-1]), mask == value) > 0.8
-    ships = MaskRecords(root / 'isaid', root / 'isaid', {(0, 0, 63): 'ship', (0, 0, 127): 'small vehicle'},
-                        suffix='_instance_color_RGB', instances='_instance_id_RGB', tasks=['PIX_CLS'])
-    assert all(record.task == 'PIX_CLS' for record in ships)
-
-
-def test_changes_lie_where_the_label_says(shared):
-    root = shared('data/change_detection_samples/levir_cd')
-    records = list(ChangeRecords(root / 'label', root))
-    assert len(records) == 11 and all(len(record.images) == 2 for record in records)
-    assert sum(record.answer == 'The object does not exist.' for record in records) == 1
-    for record in records:
-        mask = np.asarray(Image.open(root / record.images[0].replace('A/', 'label/')).convert('L')) > 0
-        answer = head_for('PIX_CHG').decode(record.answer, mask.shape[::-1])
-        assert not answer.failures
-        assert not mask.any() or overlap(fill(answer.polygons, mask.shape[::-1]), mask) > 0.75
-
-
 def write_voc(folder, text='a ship in the harbour'):
     (folder / 'xml').mkdir()
     (folder / 'images').mkdir()
@@ -146,6 +92,22 @@ def test_voc_boxes_and_descriptions(tmp_path):
     assert np.allclose(box, [[10, 20, 100, 50]], atol=0.2)
     assert records['REG_CAP'][0].answer == 'a ship in the harbour'
     assert 'a ship in the harbour' in records['REG_VG'][0].prompt
+
+
+def test_a_list_names_the_images_of_a_split(tmp_path):
+    write_voc(tmp_path)
+    for name in ('00002', '00003'):
+        (tmp_path / f'xml/{name}.xml').write_text((tmp_path / 'xml/00001.xml').read_text().replace('00001', name))
+        shutil.copy(tmp_path / 'images/00001.jpg', tmp_path / f'images/{name}.jpg')
+    (tmp_path / 'train.txt').write_text('00003.jpg\n\n00001  1\n')  # as of a class, with whether it is there
+    voc = dict(source=tmp_path / 'xml', images=tmp_path / 'images', tasks=['IMG_CT'], names=tmp_path / 'train.txt')
+    assert [record.images for record in VocRecords(**voc)] == [['00003.jpg'], ['00001.jpg']]
+    (tmp_path / 'train.txt').write_text('00001\n0004\n')
+    with pytest.raises(FileNotFoundError, match="train.txt, line 2: '.*xml' has no file of the image '0004', nearest"):
+        list(VocRecords(**voc))
+    (tmp_path / 'train.txt').unlink()
+    with pytest.raises(FileNotFoundError, match="no list of images '.*train.txt'"):
+        VocRecords(**voc)
 
 
 def test_scene_folders(tmp_path):
@@ -174,16 +136,9 @@ def test_bad_sources_are_named(tmp_path):
         list(DotaRecords(tmp_path, tmp_path / 'images'))
 
 
-@pytest.fixture
-def image(tmp_path):
-    (tmp_path / 'images').mkdir()
-    Image.new('RGB', (80, 60)).save(tmp_path / 'images/a.png')
-    return tmp_path / 'images'
-
-
 @pytest.mark.parametrize('image_keys, annotation, message', [
     (dict(width=160, height=120), {}, "image 1 is said to have 160 x 120 pixels, but '.*a.png' has 80 x 60"),
-    (dict(file_name=None), {}, "image 1 has no .*\"file_name\", only \\['id'\\]"),
+    (dict(file_name=None), {}, 'image 1 has no "file_name", only id'),
     ({}, dict(bbox=None), 'annotation 1 has no "bbox" of four numbers'),
     ({}, dict(bbox=[1, 2, float('nan'), 4]), "the annotation of '.*a.png': A coordinate is not a finite number"),
     ({}, dict(segmentation=[[1, 2, 3, 4, 5, 6, 7]]), 'annotation 1 .* "segmentation" that is neither'),
@@ -243,9 +198,58 @@ def test_names_of_images_are_no_patterns(image, tmp_path):
     assert [record.images for record in records] == [['P[1].png']]
 
 
+@pytest.mark.parametrize('key, entries, message', [
+    ('categories', [dict(id=1)], 'category 1 has no "name", only id'),
+    ('categories', ['ship'], "'categories' of '.*coco.json' is no list of objects: number 1 is 'ship'"),
+    ('annotations', None, "'annotations' of '.*coco.json' is NoneType, expected a list"),
+    ('images', {'a.png': 1}, "'images' of '.*coco.json' is dict, expected a list"),
+    ('annotations', [dict(image_id=1, category_id=1, bbox=[0, 0, 9, 9],
+                          segmentation=dict(size=[30, 40], counts=[0, 1200]))],
+     r'annotation 1 .* run lengths of \[30, 40\] pixels high and wide for an image of \[60, 80\]'),
+])
+def test_coco_files_of_another_form_are_named(image, tmp_path, key, entries, message):
+    content = dict(images=[dict(id=1, file_name='a.png')], categories=[dict(id=1, name='ship')], annotations=[])
+    (tmp_path / 'coco.json').write_text(json.dumps(content | {key: entries}))
+    with pytest.raises(ValueError, match=message):
+        list(CocoRecords(tmp_path / 'coco.json', image))
+
+
+@pytest.mark.parametrize('entry, message', [
+    ('a.png', "captions.json' is no list of objects: number 1 is 'a.png'"),
+    (dict(file='a.png', sentences=['A field.']), 'image 1 has no captions, expected'),
+    (dict(file='a.png', sentences=None), 'image 1 has no captions, expected'),
+    (dict(file='a.png', captions='field'), 'image 1 has no captions, expected'),
+])
+def test_captions_of_another_form_are_named(image, tmp_path, entry, message):
+    (tmp_path / 'captions.json').write_text(json.dumps([entry]))
+    with pytest.raises(ValueError, match=message):
+        list(CaptionRecords(tmp_path / 'captions.json', image))
+
+
+def test_a_byte_order_mark_is_no_text_and_another_encoding_is_named(image, tmp_path):
+    (tmp_path / 'captions.json').write_text(json.dumps([dict(file='a.png', captions=['A field.'])]), 'utf-8-sig')
+    assert len(list(CaptionRecords(tmp_path / 'captions.json', image))) == 2
+    (tmp_path / 'labelTxt').mkdir()
+    (tmp_path / 'labelTxt/a.txt').write_text('imagesource:GoogleEarth\n8 6 40 6 40 30 8 30 ship 0\n', 'utf-8-sig')
+    assert len(list(DotaRecords(tmp_path / 'labelTxt', image))) == 3
+    (tmp_path / 'labelTxt/a.txt').write_text('8 6 40 6 40 30 8 30 forêt 0\n', 'latin-1')
+    with pytest.raises(ValueError, match='a.txt is not text in UTF-8'):
+        list(DotaRecords(tmp_path / 'labelTxt', image))
+
+
+def test_what_a_voc_object_lacks_is_named(tmp_path):
+    write_voc(tmp_path)
+    whole = (tmp_path / 'xml/00001.xml').read_text()
+    for part, key in (('<name>ship</name>', 'name'), ('<xmin>11</xmin>', 'bndbox/xmin')):
+        (tmp_path / 'xml/00001.xml').write_text(whole.replace(part, ''))
+        with pytest.raises(ValueError, match=f"00001.xml' is no VOC annotation: object 1 has no {key}, expected name"):
+            list(VocRecords(tmp_path / 'xml', tmp_path / 'images'))
+
+
 @pytest.mark.parametrize('question, answer, message', [
     (dict(img_id=None), {}, 'a_questions.json, question 1 has no "img_id", only active, answers_ids, question'),
     (dict(question=None), {}, 'question 1 has no "question"'),
+    (dict(answers_ids=None), {}, 'question 1 has no "answers_ids"'),
     ({}, dict(id=None), 'a_answers.json, answer 1 has no "id", only active, answer'),
 ])
 def test_questions_that_lack_a_key_are_named(image, tmp_path, question, answer, message):
@@ -269,12 +273,18 @@ def test_the_commands_make_and_verify_records(tmp_path):
     voc = 'voc', tmp_path / 'xml', tmp_path / 'images', out
     done = command('make_records', *voc, '--tasks', 'REG_DET_HBB', 'IMG_CT')
     assert done.returncode == 0 and '2 records' in done.stdout, done.stderr
+    (tmp_path / 'xml/00001.xml').write_text('<annotation><filename>00001.jpg</filename></annotation>')
+    done = command('make_records', 'voc', tmp_path / 'xml', tmp_path / 'images', tmp_path / 'none.jsonl')
+    assert done.returncode == 1 and "xml' gave not a single record" in done.stderr
+    assert f"OUT: '{out}' is a file" in command('train_tokenizer', out, out).stderr
     records = list(read_records(out))
     records[0].task, records[1].crop = 'REG_DET_HB', [0., 0., 500., 10.]
     records.append(type(records[0])(images=['gone.png'], prompt='a', answer='b'))
     write_records(records, out)
     done = command('verify_records', out, '--image-root', tmp_path / 'images', '--other', out)
     assert done.returncode == 1 and 'REG_DET_HBB' in done.stdout and 'gone.png' in done.stdout
+    done = command('train_tokenizer', out, tmp_path / 'tokenizer')
+    assert done.returncode == 1 and f'error: {out}, record 1: ' in done.stderr
     report = verify_records(out, tmp_path / 'images')
     assert [text.partition(':')[0] for text in report.findings] == ['record 1', 'record 2', 'record 3']
 

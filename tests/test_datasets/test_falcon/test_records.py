@@ -90,6 +90,9 @@ def test_what_is_written_is_read_again(suffix, made, chunk, tmp_path_factory):
     (json.dumps([dict(PUBLISHED, conversations=[dict(content='<image>\n'), dict(content='a')])]), '1.*empty prompt'),
     (json.dumps([PUBLISHED]) + '\n' + json.dumps([PUBLISHED]), 'line 2: the list of records ends, but'),
     (json.dumps([[1]]), 'record 1.*list'),
+    (json.dumps([dict(PUBLISHED, crop=[0, 0, float('inf'), 9])]), r'record 1.*"crop" is \[0, 0, inf, 9\], expected'),
+    (json.dumps([dict(PUBLISHED, images=['a\ud83d.png'])]), r"record 1.*holds '\\ud83d', half of a character"),
+    ('[\n{"id": ' + 5000 * '1' + '}]', 'line 2: .*5000 digits'),
 ])
 def test_bad_json_names_the_record_and_the_line(tmp_path, content, message):
     path = tmp_path / 'records.json'
@@ -103,6 +106,9 @@ def test_bad_lines_files_and_suffixes(tmp_path):
     path.write_text(json.dumps(PUBLISHED) + '\n{"images": \n')
     with pytest.raises(ValueError, match='line 2'):
         list(read_records(path))
+    path.write_text('{"id": ' + 5000 * '1' + '}\n' + json.dumps(PUBLISHED))
+    error, record = record_files.read_entries(path)
+    assert 'line 1: ' in str(error) and record.answer == '<box><1><2><3><4></box>'
     with pytest.raises(FileNotFoundError, match='no file'):
         list(read_records(tmp_path / 'none.json'))
     (tmp_path / 'records.csv').write_text('')

@@ -2,7 +2,7 @@
 
 from rstoolbox.structures import Answer, nearest
 
-from ..record_files import read_json
+from ..record_files import check_objects, read_json
 from .base import Converter
 
 
@@ -26,8 +26,7 @@ class CaptionRecords(Converter):
     def records(self):
         content = read_json(self.source)
         entries = content.get('images') if isinstance(content, dict) else content
-        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-            raise ValueError(f"'{self.source}' is no list of captioned images.")
+        check_objects(entries, f"'{self.source}'")
         splits = sorted({str(entry.get('split')) for entry in entries})
         if self.split and self.split not in splits:
             raise ValueError(f"'{self.source}' has no split '{self.split}'{nearest(self.split, splits)}. It has: "
@@ -45,8 +44,10 @@ class CaptionRecords(Converter):
 
 
 def _captions(entry, where):
-    captions = entry.get('captions') or [sentence.get('raw') for sentence in entry.get('sentences', ())]
-    if not captions or not all(isinstance(text, str) and text.strip() for text in captions):
+    captions = entry.get('captions') or [isinstance(sentence, dict) and sentence.get('raw')
+                                         for sentence in entry.get('sentences') or ()]
+    if not captions or isinstance(captions, str) or not all(isinstance(text, str) and text.strip()
+                                                            for text in captions):
         raise ValueError(f'{where} has no captions, expected "captions": [text] or "sentences": [{{"raw": text}}].')
     if not (entry.get('filename') or entry.get('file')):
         raise ValueError(f'{where} names no file, expected "filename" or "file".')

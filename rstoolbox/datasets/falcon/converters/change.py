@@ -1,31 +1,26 @@
 """Pairs of dates with a mask of what changed."""
 
-import numpy as np
-from PIL import Image
-
 from rstoolbox.structures import Answer
 
+from ..images import SUFFIXES, load_mask
 from .base import Converter
+from .listed import ListedFiles
 from .rings import mask_to_instances
 
 
-class ChangeRecords(Converter):
+class ChangeRecords(ListedFiles, Converter):
     """``A/`` before, ``B/`` after and ``label/`` (true where it changed) of the same file names, as in LEVIR-CD.
 
     ``source`` is the folder of labels, ``images`` the one that holds ``A`` and ``B``.
     """
 
     tasks = ('PIX_CHG',)
-    folder = True
 
     def records(self):
-        files = sorted(path for path in self.source.iterdir() if path.is_file())
-        if not files:
-            raise FileNotFoundError(f"'{self.source}' holds no labels.")
-        for path in files:
+        for path in self.files(SUFFIXES, 'labels'):
             (before, size), (after, later) = (self.image(f'{folder}/{path.name}') for folder in 'AB')
-            with Image.open(path) as label:
-                mask = np.asarray(label.convert('L')) > 0
+            label = load_mask(path, colours=True) > 0
+            mask = label.any(axis=2) if label.ndim == 3 else label
             if not size == later == mask.shape[::-1]:
                 raise ValueError(f"'{before}' is {size}, '{after}' {later} and the label {mask.shape[::-1]} pixels "
                                  'wide and high; expected one size.')

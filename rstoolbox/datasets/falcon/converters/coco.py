@@ -3,7 +3,7 @@
 import numpy as np
 from pycocotools import mask as run_lengths
 
-from ..record_files import read_json
+from ..record_files import check_keys, read_lists
 from .objects import AnnotatedImage, AnnotatedObject, ObjectConverter
 from .rings import mask_to_instances
 
@@ -18,15 +18,17 @@ class CocoRecords(ObjectConverter):
 
     def __init__(self, source, images, **kwargs):
         super().__init__(source, images, **kwargs)
-        self._content = read_json(self.source, ('images', 'annotations', 'categories'))
-        self._names = {entry['id']: entry['name'] for entry in self._content['categories']}
+        self._entries, self._annotations, categories = read_lists(self.source, 'images', 'annotations', 'categories')
+        for number, entry in enumerate(categories, 1):
+            check_keys(entry, ('id', 'name'), f'{self.source}, category {number}')
+        self._names = {entry['id']: entry['name'] for entry in categories}
 
     def classes(self):
         return sorted(self._names.values())
 
     def scenes(self):
         scenes = dict(self._images())
-        for number, entry in enumerate(self._content['annotations'], 1):
+        for number, entry in enumerate(self._annotations, 1):
             where = f'{self.source}, annotation {number}'
             if entry.get('image_id') not in scenes or entry.get('category_id') not in self._names:
                 raise ValueError(f'{where} names the image {entry.get("image_id")} and the category '
@@ -46,9 +48,8 @@ class CocoRecords(ObjectConverter):
             yield scene
 
     def _images(self):
-        for number, entry in enumerate(self._content['images'], 1):
-            if not entry.keys() >= {'id', 'file_name'}:
-                raise ValueError(f'{self.source}, image {number} has no "id" or no "file_name", only {sorted(entry)}.')
+        for number, entry in enumerate(self._entries, 1):
+            check_keys(entry, ('id', 'file_name'), f'{self.source}, image {number}')
             path, size = self.image(entry['file_name'])
             told = tuple(entry.get(key, side) for key, side in zip(('width', 'height'), size))
             if told != size:  # boxes would lie elsewhere
@@ -59,6 +60,9 @@ class CocoRecords(ObjectConverter):
 
 def _rings(segmentation, size):
     if isinstance(segmentation, dict):
+        if tuple(segmentation['size']) != size[::-1]:  # its pixels would lie elsewhere
+            raise ValueError(f'run lengths of {segmentation["size"]} pixels high and wide for an image of '
+                             f'{[*size[::-1]]}')
         if isinstance(segmentation['counts'], list):
             segmentation = run_lengths.frPyObjects(segmentation, size[1], size[0])
         return [ring for rings in mask_to_instances(run_lengths.decode(segmentation)) for ring in rings] or None

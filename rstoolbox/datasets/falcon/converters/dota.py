@@ -1,19 +1,16 @@
 """DOTA's text files of oriented boxes."""
 
+from .listed import ListedFiles
 from .objects import AnnotatedImage, AnnotatedObject, ObjectConverter
 
 
-class DotaRecords(ObjectConverter):
+class DotaRecords(ListedFiles, ObjectConverter):
     """A folder ``labelTxt`` of ``<image>.txt``, after two header lines ``x1 y1 x2 y2 x3 y3 x4 y4 class difficult``."""
 
     tasks = ('REG_DET_OBB', 'REG_CLS_OBB', 'IMG_CT')
-    folder = True
 
     def scenes(self):
-        files = sorted(self.source.glob('*.txt'))
-        if not files:
-            raise FileNotFoundError(f"'{self.source}' holds no *.txt.")
-        for path in files:
+        for path in self.files({'.txt'}, '*.txt'):
             image = self.image_of(path.stem)
             if image is None:
                 raise FileNotFoundError(f"There is no image of '{path}' in '{self.images}'.")
@@ -21,7 +18,11 @@ class DotaRecords(ObjectConverter):
 
 
 def _read(path):
-    for line, text in enumerate(path.read_text(encoding='utf-8').splitlines(), 1):
+    try:
+        lines = path.read_text(encoding='utf-8-sig').splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f'{path} is not text in UTF-8 ({error}).') from None
+    for line, text in enumerate(lines, 1):
         parts = text.split()
         if not parts or parts[0].startswith(('imagesource:', 'gsd:')):
             continue

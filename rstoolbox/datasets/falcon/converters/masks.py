@@ -1,14 +1,14 @@
 """Masks of land cover or of instances."""
 
 import numpy as np
-from PIL import Image
 
-from ..images import SUFFIXES, image_size, load_image
+from ..images import SUFFIXES, load_mask
+from .listed import ListedFiles
 from .objects import AnnotatedImage, AnnotatedObject, ObjectConverter
 from .rings import mask_to_instances
 
 
-class MaskRecords(ObjectConverter):
+class MaskRecords(ListedFiles, ObjectConverter):
     """A folder of masks, each named as its image (a ``suffix`` before the ending apart).
 
     Args:
@@ -17,11 +17,10 @@ class MaskRecords(ObjectConverter):
         instances (str, optional): What the name of a mask of instance numbers or colours has instead, in the same
             folder; without it each connected part of a class is an instance.
         tolerance (float): See :func:`~rstoolbox.datasets.falcon.converters.rings.mask_to_instances`.
-        **kwargs: See :class:`ObjectConverter`.
+        **kwargs: See :class:`.ListedFiles` and :class:`ObjectConverter`.
     """
 
     tasks = ('PIX_SEG', 'PIX_CLS')
-    folder = True
 
     def __init__(self, source, images, classes, suffix='', instances=None, tolerance=1., **kwargs):
         super().__init__(source, images, **kwargs)
@@ -32,43 +31,38 @@ class MaskRecords(ObjectConverter):
         return sorted(set(self.names.values()))
 
     def scenes(self):
-        files = sorted(path for path in self.source.iterdir()
-                       if path.stem.endswith(self.suffix) and path.suffix.lower() in SUFFIXES)
-        if not files:
-            raise FileNotFoundError(f"'{self.source}' holds no mask, an image whose name ends in '{self.suffix}'.")
+        files = self.files(SUFFIXES, f"mask, an image whose name ends in '{self.suffix}'", self.suffix)
+        if self.instances is not None:
+            beside = {self._instances_of(path) for path in files}
+            files = [path for path in files if path not in beside]
         for path in files:
             image = self.image_of(path.stem.removesuffix(self.suffix), besides=path)
             if image is None:
                 raise FileNotFoundError(f"The mask '{path}' has no image of its name, less '{self.suffix}', in "
                                         f"'{self.images}'.")
-            mask = _values(path)
-            size = self.image(image.name)[1]
-            if mask.shape[:2] != size[::-1]:
-                raise ValueError(f"The mask '{path}' has {mask.shape[1]} x {mask.shape[0]} pixels and its image "
-                                 f'{size[0]} x {size[1]}.')
+            mask, (width, height) = load_mask(path), self.image(image.name)[1]
+            _check_size(mask, path, 'image', height, width)
             yield AnnotatedImage(image.name, list(self._objects(mask, path)))
 
     def _objects(self, mask, path):
-        instances = None
+        numbers = None
         if self.instances is not None:
-            stem = path.stem.removesuffix(self.suffix) + self.instances
-            instances = _values(path.with_name(stem + path.suffix))
+            numbers = load_mask(self._instances_of(path))
+            _check_size(numbers, self._instances_of(path), 'mask of classes', *mask.shape[:2])
+            numbers = numbers.astype(np.int32)
+            numbers = numbers @ np.array([1 << 16, 1 << 8, 1], np.int32) if numbers.ndim == 3 else numbers
         for value, name in self.names.items():
-            region = _equal(mask, value)
-            if instances is None:
-                parts = mask_to_instances(region, self.tolerance)
-            else:
-                parts = [[ring for rings in mask_to_instances(region & _equal(instances, number), self.tolerance)
-                          for ring in rings] for number in _unique(instances[region])]
-            yield from (AnnotatedObject(name, polygon=rings) for rings in parts if rings)
+            for rings in mask_to_instances(_equal(mask, value), self.tolerance, numbers=numbers):
+                yield AnnotatedObject(name, polygon=rings)
+
+    def _instances_of(self, path):
+        return path.with_name(path.stem.removesuffix(self.suffix) + self.instances + path.suffix)
 
 
-def _values(path):
-    image_size(path)  # says what is wrong with the file
-    with Image.open(path) as image:
-        if image.mode in ('RGB', 'RGBA'):
-            return load_image(path)
-        return np.asarray(image).astype(np.int64)
+def _check_size(mask, path, other, height, width):
+    if mask.shape[:2] != (height, width):
+        raise ValueError(f"The mask '{path}' has {mask.shape[1]} x {mask.shape[0]} pixels and its {other} "
+                         f'{width} x {height}.')
 
 
 def _equal(mask, value):
@@ -77,7 +71,3 @@ def _equal(mask, value):
     if isinstance(value, tuple):
         raise ValueError(f'A mask has one number a pixel, but {value} is a colour; name its classes by numbers.')
     return mask == value
-
-
-def _unique(values):
-    return [tuple(row) if values.ndim == 2 else row for row in np.unique(values, axis=0)]

@@ -2,7 +2,7 @@
 
 from rstoolbox.structures import Answer
 
-from ..record_files import read_json
+from ..record_files import check_keys, read_lists
 from .base import Converter
 
 
@@ -15,19 +15,19 @@ class QuestionRecords(Converter):
     tasks = ('IMG_VQA',)
 
     def records(self):
-        questions = read_json(self.source, ('questions',))['questions']
+        questions, = read_lists(self.source, 'questions')
         path = self.source.with_name(self.source.name.replace('_questions', '_answers'))
         answers = {}
-        for number, entry in enumerate(read_json(path, ('answers',))['answers'], 1):
+        for number, entry in enumerate(*read_lists(path, 'answers'), 1):
             if entry.get('active'):
-                _check(entry, ('id', 'answer'), f'{path}, answer {number}')
+                check_keys(entry, ('id', 'answer'), f'{path}, answer {number}')
                 answers[entry['id']] = entry['answer']
         for number, entry in enumerate(questions, 1):
             if not entry.get('active'):
                 continue
             where = f'{self.source}, question {number}'
-            _check(entry, ('img_id', 'question'), where)
-            found = [answers[key] for key in entry.get('answers_ids', ()) if key in answers]
+            check_keys(entry, ('img_id', 'question', 'answers_ids'), where)
+            found = [answers[key] for key in entry['answers_ids'] if key in answers]
             if not found:
                 raise ValueError(f'{where} has no answer in {path}.')
             image = self.image_of(str(entry['img_id']))
@@ -36,9 +36,3 @@ class QuestionRecords(Converter):
                                         f"'{self.images}'.")
             yield self.record('IMG_VQA', [image], None, Answer(text=str(found[0])),
                               references=[str(answer) for answer in found[1:]], question=entry['question'])
-
-
-def _check(entry, keys, where):
-    missing = [key for key in keys if key not in entry]
-    if missing:
-        raise ValueError(f'{where} has no "{missing[0]}", only {", ".join(sorted(entry))}.')

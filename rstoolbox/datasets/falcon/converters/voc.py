@@ -3,33 +3,36 @@
 from pathlib import Path
 from xml.etree import ElementTree
 
+from .listed import ListedFiles
 from .objects import AnnotatedImage, AnnotatedObject, ObjectConverter
 
+KEYS = ('name', 'bndbox/xmin', 'bndbox/ymin', 'bndbox/xmax', 'bndbox/ymax')
 
-class VocRecords(ObjectConverter):
+
+class VocRecords(ListedFiles, ObjectConverter):
     """A folder of ``*.xml``, one for each image: ``object`` with ``name``, ``bndbox``, in DIOR-RSVG ``description``.
 
     Pixels are counted from 1 there, and the right and lower ones belong to the box.
     """
 
     tasks = ('REG_DET_HBB', 'REG_CLS_HBB', 'IMG_CT', 'REG_VG', 'REG_CAP')
-    folder = True
 
     def scenes(self):
-        files = sorted(self.source.glob('*.xml'))
-        if not files:
-            raise FileNotFoundError(f"'{self.source}' holds no *.xml.")
-        for path in files:
+        for path in self.files({'.xml'}, '*.xml'):
             try:
                 tree = ElementTree.parse(path).getroot()
                 name = tree.findtext('filename') or f'{path.stem}.jpg'
-                yield AnnotatedImage(Path(name).name, [_object(entry) for entry in tree.iter('object')])
-            except (ElementTree.ParseError, AttributeError, TypeError, ValueError) as error:
+                yield AnnotatedImage(Path(name.strip()).name, [_object(*pair)
+                                                               for pair in enumerate(tree.iter('object'), 1)])
+            except (ElementTree.ParseError, ValueError) as error:
                 raise ValueError(f"'{path}' is no VOC annotation: {error}") from None
 
 
-def _object(entry):
-    box = entry.find('bndbox')
-    left, top, right, bottom = (float(box.findtext(key)) for key in ('xmin', 'ymin', 'xmax', 'ymax'))
+def _object(number, entry):
+    name, *corners = ((entry.findtext(key) or '').strip() for key in KEYS)
+    if not all([name, *corners]):
+        missing = KEYS[[name, *corners].index('')]
+        raise ValueError(f'object {number} has no {missing}, expected {", ".join(KEYS)}.')
+    left, top, right, bottom = map(float, corners)
     text = ' '.join((entry.findtext('description') or '').split())
-    return AnnotatedObject(entry.findtext('name').strip(), bbox=[left - 1, top - 1, right, bottom], text=text)
+    return AnnotatedObject(name, bbox=[left - 1, top - 1, right, bottom], text=text)

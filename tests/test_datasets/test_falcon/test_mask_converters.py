@@ -1,0 +1,115 @@
+"""Masks as records: what the pixels say is what the polygons say."""
+
+import shutil
+
+import numpy as np
+import pytest
+import rasterio
+from PIL import Image
+from rasterio import features
+from shapely import Polygon
+
+from rstoolbox.datasets.falcon.converters import ChangeRecords, MaskRecords
+from rstoolbox.datasets.falcon.converters.rings import mask_to_instances
+from rstoolbox.heads import head_for
+
+
+def fill(instances, size):
+    """Rings as a mask, holes open."""
+    mask = np.zeros(size[::-1], bool)
+    for rings in instances:
+        polygon = Polygon(rings[0], rings[1:])
+        mask |= features.rasterize([polygon], out_shape=mask.shape, fill=0).astype(bool)
+    return mask
+
+
+def overlap(first, second):
+    return (first & second).sum() / max((first | second).sum(), 1)
+
+
+def test_outlines_fill_to_the_mask_they_were_drawn_around():
+    mask = np.zeros((40, 60), bool)
+    mask[5:30, 10:50] = True
+    mask[10:20, 20:30] = False
+    mask[35:39, 2:8] = True
+    instances = mask_to_instances(mask, tolerance=0)
+    assert sorted(len(rings) for rings in instances) == [1, 2]
+    assert (fill(instances, (60, 40)) == mask).all()
+    assert mask_to_instances(np.zeros((5, 5))) == []
+    assert len(mask_to_instances(mask, smallest=25)) == 1
+
+
+def test_masks_of_classes_and_of_instances(shared):
+    root = shared('data/segmentation_samples')
+    classes = {2: 'building', 3: 'road', 4: 'water', 5: 'barren', 6: 'forest', 7: 'agriculture'}
+    records = MaskRecords(root / 'loveda/ann_dir', root / 'loveda/img_dir', classes, tasks=['PIX_SEG'])
+    for record in records:
+        mask = np.asarray(Image.open(root / 'loveda/ann_dir' / record.images[0]))
+        value = next(value for value, name in classes.items() if name == record.category)
+        answer = head_for('PIX_SEG').decode(record.answer, mask.shape[::-1])
+        assert not answer.failures and overlap(fill(answer.polygons, mask.shape[::-1]), mask == value) > 0.8
+    ships = MaskRecords(root / 'isaid', root / 'isaid', {(0, 0, 63): 'ship', (0, 0, 127): 'small vehicle'},
+                        suffix='_instance_color_RGB', instances='_instance_id_RGB', tasks=['PIX_CLS'])
+    assert all(record.task == 'PIX_CLS' for record in ships)
+
+
+def test_changes_lie_where_the_label_says(shared):
+    root = shared('data/change_detection_samples/levir_cd')
+    records = list(ChangeRecords(root / 'label', root))
+    assert len(records) == 11 and all(len(record.images) == 2 for record in records)
+    assert sum(record.answer == 'The object does not exist.' for record in records) == 1
+    for record in records:
+        mask = np.asarray(Image.open(root / record.images[0].replace('A/', 'label/')).convert('L')) > 0
+        answer = head_for('PIX_CHG').decode(record.answer, mask.shape[::-1])
+        assert not answer.failures
+        assert not mask.any() or overlap(fill(answer.polygons, mask.shape[::-1]), mask) > 0.75
+
+
+def write_masks(folder, **masks):
+    folder.mkdir(exist_ok=True)
+    for name, mask in masks.items():
+        Image.fromarray(np.asarray(mask, np.uint8)).save(folder / f'{name}.png')
+
+
+def test_parts_of_one_number_are_one_instance(image, tmp_path):
+    """Colours of classes and of instances; two ships touch, and one lies under a bridge."""
+    classes, numbers = np.zeros((60, 80, 3)), np.zeros((60, 80, 3))
+    classes[10:20, 10:50] = classes[40:50, 10:20] = classes[40:50, 30:40] = 0, 0, 63
+    numbers[10:20, 10:30], numbers[10:20, 30:50] = (1, 0, 0), (0, 1, 0)
+    numbers[40:50, 10:40] = 0, 0, 1
+    write_masks(tmp_path / 'masks', a=classes, a_id=numbers)
+    record, = MaskRecords(tmp_path / 'masks', image, {(0, 0, 63): 'ship'}, tasks=['PIX_SEG'], instances='_id')
+    ships = head_for('PIX_SEG').decode(record.answer, (80, 60)).polygons
+    assert sorted(len(rings) for rings in ships) == [1, 1, 2]
+    assert overlap(fill(([ring] for rings in ships for ring in rings), (80, 60)), classes[..., 2] > 0) > 0.9
+
+
+def test_masks_may_be_any_raster(image, tmp_path):
+    values = np.zeros((60, 80))
+    values[12:42, 8:40] = 1
+    (tmp_path / 'masks').mkdir()
+    for data_type in ('int64', 'float64'):
+        with rasterio.open(tmp_path / 'masks/a.tif', 'w', driver='GTiff', height=60, width=80, count=1,
+                           dtype=data_type, transform=rasterio.Affine.scale(10)) as file:
+            file.write(values.astype(data_type), 1)
+        record, = MaskRecords(tmp_path / 'masks', image, {1: 'field'}, tasks=['PIX_SEG'])
+        polygons = head_for('PIX_SEG').decode(record.answer, (80, 60)).polygons
+        assert np.allclose(polygons, [[[[8, 12], [8, 42], [40, 42], [40, 12]]]], atol=0.1)
+
+
+def test_masks_that_cannot_be_read_or_do_not_fit_are_named(image, tmp_path):
+    write_masks(tmp_path / 'masks', a=np.ones((60, 80)), a_id=np.ones((30, 80)))
+    with pytest.raises(ValueError, match="a_id.png' has 80 x 30 pixels and its mask of classes 80 x 60"):
+        list(MaskRecords(tmp_path / 'masks', image, {1: 'field'}, instances='_id'))
+    (tmp_path / 'masks/a_id.png').unlink()
+    file = tmp_path / 'masks/a.png'
+    file.write_bytes(file.read_bytes()[:-30])
+    with pytest.raises(ValueError, match="masks/a.png' is cut off"):
+        list(MaskRecords(tmp_path / 'masks', image, {1: 'field'}))
+    for name in 'AB':
+        shutil.copytree(image, tmp_path / name)
+    (tmp_path / 'masks/.DS_Store').touch()
+    with pytest.raises(ValueError, match="masks/a.png' is cut off"):
+        list(ChangeRecords(tmp_path / 'masks', tmp_path))
+    write_masks(tmp_path / 'masks', a=np.ones((60, 80)))
+    assert [record.images for record in ChangeRecords(tmp_path / 'masks', tmp_path)] == [['A/a.png', 'B/a.png']]
