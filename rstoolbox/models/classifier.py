@@ -1,5 +1,7 @@
 """mmpretrain's image classifier with a named set of input bands."""
 
+import inspect
+
 import torch
 from mmengine.registry import DefaultScope
 from mmpretrain.models import ImageClassifier
@@ -7,7 +9,7 @@ from mmpretrain.models import ImageClassifier
 from rstoolbox.registry import MODELS, SCOPE
 
 from .finite import check_finite
-from .stem import inflating_checkpoints, set_input_channels
+from .stem import find_stems, inflating_checkpoints, set_input_channels
 
 
 @MODELS.register_module()
@@ -19,7 +21,8 @@ class SceneClassifier(ImageClassifier):
     ``ImageClassifier``, so plain mmpretrain loads the weights.
 
     Args:
-        backbone (dict): The feature extractor; its first convolution gets one input channel per band.
+        backbone (dict): The feature extractor; its first convolution gets one input channel per band. One that starts
+            otherwise is built with as many ``in_channels``, if its config takes them.
         neck (dict, optional): Such as ``dict(type='GlobalAveragePooling')``.
         head (dict, optional): Such as ``dict(type='LinearClsHead', num_classes=10, in_channels=512)``.
         bands (Sequence[str]): Names of the input channels, in order.
@@ -53,6 +56,8 @@ class SceneClassifier(ImageClassifier):
         with DefaultScope.overwrite_default_scope('mmpretrain'):
             super().__init__(_scoped(backbone), _scoped(neck), _scoped(head), pretrained=pretrained,
                              train_cfg=train_cfg, data_preprocessor=_scoped(data_preprocessor), init_cfg=init_cfg)
+            if isinstance(backbone, dict) and _is_built_for_channels(self.backbone, backbone):
+                self.backbone = MODELS.build({**_scoped(backbone), 'in_channels': len(band_names)})
         self.bands = band_names
         self.rgb_bands = None if rgb_bands is None else tuple(rgb_bands)
         set_input_channels(self.backbone, self.bands, self.rgb_bands)
@@ -105,6 +110,12 @@ def _check_bands(bands, rgb_bands):
         raise ValueError(f'bands must be different names, at least one; got {bands!r}')
     if rgb_bands is not None and len(rgb_bands) != 3:
         raise ValueError(f'rgb_bands names the red, the green and the blue band; got {tuple(rgb_bands)!r}')
+
+
+def _is_built_for_channels(backbone, config):
+    """Whether a backbone has no convolution that could be widened, but an argument for the number of channels."""
+    arguments = inspect.signature(type(backbone)).parameters
+    return 'in_channels' in arguments and 'in_channels' not in config and not find_stems(backbone)
 
 
 def _own_type(config):
