@@ -6,10 +6,12 @@ import torch
 from mmengine.registry import DefaultScope
 from mmpretrain.models import ImageClassifier
 
-from rstoolbox.registry import MODELS, SCOPE
+from rstoolbox.registry import MODELS, SCOPE, explained_types
 
 from .finite import check_finite
 from .stem import find_stems, inflating_checkpoints, set_input_channels
+
+LAYERS = ('norm_cfg', 'conv_cfg', 'act_cfg')
 
 
 @MODELS.register_module()
@@ -36,7 +38,8 @@ class SceneClassifier(ImageClassifier):
 
     Raises:
         ValueError: If bands repeat, differ from the preprocessor's, or the backbone's first layer cannot take them.
-        UnknownTypeError: If a part's type is known neither here nor to mmpretrain, with the nearest names.
+        UnknownTypeError: If the type of a part, or of a part of it, is known neither here nor to mmpretrain, with the
+            nearest names.
     """
 
     def __init__(self, backbone, neck=None, head=None, bands=('R', 'G', 'B'), rgb_bands=None, pretrained=None,
@@ -53,7 +56,7 @@ class SceneClassifier(ImageClassifier):
             if isinstance(head, dict) and head.get('num_classes'):
                 data_preprocessor.setdefault('num_classes', head['num_classes'])
         # Parts of parts (the loss of a head, the blocks of a backbone) are mmpretrain's too.
-        with DefaultScope.overwrite_default_scope('mmpretrain'):
+        with explained_types(), DefaultScope.overwrite_default_scope('mmpretrain'):
             super().__init__(_scoped(backbone), _scoped(neck), _scoped(head), pretrained=pretrained,
                              train_cfg=train_cfg, data_preprocessor=_scoped(data_preprocessor), init_cfg=init_cfg)
             if isinstance(backbone, dict) and _is_built_for_channels(self.backbone, backbone):
@@ -127,8 +130,14 @@ def _own_type(config):
 def _scoped(config):
     if not isinstance(config, dict):
         return config
+    for layer in filter(None, map(config.get, LAYERS)):  # of an unknown one mmcv says 'Cannot find None'
+        _known_type(layer)
+    return {**config, 'type': _known_type(config)}
+
+
+def _known_type(config):
+    """The type of a part as :func:`_own_type`; where neither side knows the name, ours names those that are near."""
     kind = _own_type(config)
-    # Where neither knows the name, ours says so: mmpretrain's registry would name none that are near.
     if isinstance(kind, str) and (kind if '.' in kind else f'mmpretrain.{kind}') not in MODELS:
         MODELS.get(kind)
-    return {**config, 'type': kind}
+    return kind
