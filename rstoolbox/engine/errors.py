@@ -25,6 +25,9 @@ READERS = {*OURS, *(Path(package.__file__).resolve().parent for package in (mmen
 LEAST = {'max_epochs': 1, 'teacher_epochs': 1, 'matcher_epochs': 1, 'max_iters': 1, 'warmup_iters': 0,
          'batch_size': 1, 'matcher_batch_size': 1, 'num_workers': 0, 'seed': 0, 'val_interval': 1,
          'checkpoint_interval': 1, 'matching.start': 0, 'matching.interval': 1, 'matching.growth': 0}
+# What else to set, where another toolbox gives a smaller number a meaning.
+INSTEAD = {'checkpoint_interval': " For no checkpoint before the last write '${max_epochs}', or '${max_iters}' in a "
+                                  'config that counts iterations; an interrupted run then starts from the beginning.'}
 LEVELS = ('DEBUG', 'INFO', 'WARNING', 'WARN', 'ERROR', 'CRITICAL', 'FATAL', 'NOTSET')
 
 
@@ -164,7 +167,8 @@ def _check_counts(node, where, path):
             continue
         least = LEAST.get(key, LEAST.get(f'{where}{key}'))
         if least is not None and not (value is None or _is_reference(value) or _is_count(value, least)):
-            raise ConfigError(f'{where}{key} = {value!r} in {path}: expected a whole number, {least} or more.')
+            raise ConfigError(f'{where}{key} = {value!r} in {path}: expected a whole number, {least} or more.'
+                              + INSTEAD.get(key, ''))
 
 
 def _check_dicts(cfg, path):
