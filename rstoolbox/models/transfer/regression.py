@@ -11,7 +11,16 @@ from torch import nn
 
 from rstoolbox.registry import TRANSFER_LOSSES
 
-from .base import BatchNorm, TransferLoss, check_ranks, check_share, full_precision, paired_maps, same_size
+from .base import (
+                   BatchNorm,
+                   TooFewMapsError,
+                   TransferLoss,
+                   check_ranks,
+                   check_share,
+                   full_precision,
+                   paired_maps,
+                   same_size,
+)
 
 
 @TRANSFER_LOSSES.register_module()
@@ -231,9 +240,10 @@ def maps_at(loss, student, teacher):
     check_ranks(loss, student, teacher)
     counts = [len(side['feats']) for side in (student, teacher)]
     if any(not -count <= loss.stage < count for count in counts):
-        raise ValueError(f'stage {loss.stage} of {type(loss).__name__} is not among the maps, of which the student has '
-                         f'{counts[0]} and the teacher {counts[1]}; count them from 0, or from -1 at the deepest, or '
-                         'let the backbone put out more, as with out_indices=(0, 1, 2, 3)')
+        raise TooFewMapsError(
+            f'stage {loss.stage} of {type(loss).__name__} is not among the maps, of which the student has {counts[0]} '
+            f'and the teacher {counts[1]}; count them from 0, or from -1 at the deepest, or let the backbone put out '
+            'more, as with out_indices=(0, 1, 2, 3)')
     return student['feats'][loss.stage], teacher['feats'][loss.stage]
 
 
