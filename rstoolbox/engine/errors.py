@@ -140,7 +140,7 @@ def read_config(path, options=None):
 
     Raises:
         ConfigError: The file or one of its bases cannot be read, describes no model, counts something by what is no
-            number or too small, has rows or stages that are no dicts, or has no such log level.
+            number or too small, has rows or stages that are no dicts or of one name, or has no such log level.
     """
     try:
         cfg = load_config(path, options)
@@ -180,6 +180,11 @@ def _check_dicts(cfg, path):
         if not isinstance(settings, dict):
             raise ConfigError(f"rows.{name} = {settings!r} in {path}: expected a dict of what this row sets otherwise, "
                               "as in {'model.start': None}.")
+    names = [*(cfg.get('stages') or {}), *(cfg.get('rows') or {}), cfg.get('row', 'student')]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"'{name}' is the name of two of the stages, the rows and the main row of {path}: one "
+                              "would take the other's place. Call one of them otherwise; row='...' names the main one.")
 
 
 def _is_reference(value):

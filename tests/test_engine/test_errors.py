@@ -46,6 +46,8 @@ def test_a_command_line_that_is_right():
     ('model = dict()\nlog_level = None', 'log_level = None'),
     ("model = dict()\nrows = '{}'", "rows = '{}' .*: expected a dict, or None for no rows"),
     ('model = dict()\nrows = dict(kd=[1])', r'rows.kd = \[1\] .*: expected a dict of what this row sets'),
+    ("model = dict()\nrow = 'kd'\nrows = dict(kd={})", "'kd' is the name of two of the .* Call one of them otherwise"),
+    ('model = dict()\nstages = dict(one={})\nrows = dict(one={})', "'one' is the name of two of the stages, the rows"),
     ('model = dict()\nstages = 3', 'stages = 3 .*: expected a dict'),
     ('batch_size = 3', "describes no 'model'"),
     ('model = dict()\ntrain_dataloader = dict(batch_size=0)', 'train_dataloader.batch_size = 0 .*number, 1 or more'),
