@@ -6,6 +6,8 @@ entry point in the group ``rstoolbox.plugins`` that names a module to import.
 """
 
 import difflib
+import re
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import entry_points
 
@@ -16,6 +18,8 @@ from mmengine.registry import Registry as MMEngineRegistry
 PLUGIN_GROUP = 'rstoolbox.plugins'
 SCOPE = 'rstoolbox'
 NEIGHBOURS = ('mmpretrain', 'mmseg', 'mmdet')
+# How mmengine says that a type is unknown.
+UNKNOWN = re.compile(r'(\S+) is not in the \S+::(.+) registry\.')
 
 # Lets mmengine resolve 'rstoolbox::sembridge/r18_ms2rgb.py' in _base_ lists.
 MODULE2PACKAGE.setdefault(SCOPE, SCOPE)
@@ -70,6 +74,15 @@ class Registry(MMEngineRegistry):
             raise UnknownTypeError(self._explain_unknown(key))
         return found
 
+    def build(self, cfg, *args, **kwargs):
+        """Build what a config describes; an unknown type in it is explained however deep it stands.
+
+        Raises:
+            UnknownTypeError: As :meth:`get`.
+        """
+        with explained_types():
+            return super().build(cfg, *args, **kwargs)
+
     def __contains__(self, key):
         return super().get(key) is not None
 
@@ -104,6 +117,22 @@ class Registry(MMEngineRegistry):
                      f"custom_imports=dict(imports=['your.module']) in the config, "
                      f"or an entry point in group '{PLUGIN_GROUP}'.")
         return '\n'.join(lines)
+
+
+@contextmanager
+def explained_types():
+    """Explain a type that another package does not know, such as that of a head's loss, as one that is unknown here."""
+    try:
+        yield
+    except KeyError as error:
+        found = UNKNOWN.search(str(error).strip('"\''))
+        if found is None:
+            raise
+        kind, name = found.groups()
+        registries = (value for value in globals().values() if isinstance(value, Registry))
+        # Of some kinds only a neighbour has a registry; an empty one of ours names what is in it.
+        registry = next((known for known in registries if known.name == name), None) or Registry(name)
+        raise UnknownTypeError(registry._explain_unknown(kind)) from error
 
 
 _plugins = {}

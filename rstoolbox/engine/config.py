@@ -98,9 +98,9 @@ def set_option(cfg, path, value, follow_last=False):
         ConfigError: No base defines the path; the text names the nearest one.
     """
     *parents, last = keys = path.split('.')
-    node, done = cfg, []
+    node, known, done = cfg, cfg, []
     for place, key in enumerate(keys):
-        known = with_inherited(cfg, node)
+        known = with_inherited(cfg, known)
         child = _child(known, key, path, done) if place < len(parents) else _leaf(known, last)
         reference = REFERENCE.match(child) if isinstance(child, str) else None
         # The result of a stage has other uses, in later stages too: there the reference itself gives way.
@@ -116,9 +116,9 @@ def set_option(cfg, path, value, follow_last=False):
             break
         if not isinstance(child, (dict, list, tuple)):
             raise ConfigError(f"'{path}': '{'.'.join([*done, key])}' is {child!r}, which has no keys of its own.")
-        if known is not node and key not in node:
+        if isinstance(node, dict) and key not in node:
             node[key] = child  # inherited as a whole until now
-        node = node[key] if isinstance(node, dict) else child
+        node, known = node[key] if isinstance(node, dict) else child, child
         done.append(key)
     if isinstance(node, (list, tuple)):
         node[_index(node, last, path, done)] = value

@@ -25,6 +25,9 @@ READERS = {*OURS, *(Path(package.__file__).resolve().parent for package in (mmen
 LEAST = {'max_epochs': 1, 'teacher_epochs': 1, 'matcher_epochs': 1, 'max_iters': 1, 'warmup_iters': 0,
          'batch_size': 1, 'matcher_batch_size': 1, 'num_workers': 0, 'seed': 0, 'val_interval': 1,
          'checkpoint_interval': 1, 'matching.start': 0, 'matching.interval': 1, 'matching.growth': 0}
+# What else to set, where another toolbox gives a smaller number a meaning.
+INSTEAD = {'checkpoint_interval': " For no checkpoint before the last write '${max_epochs}', or '${max_iters}' in a "
+                                  'config that counts iterations; an interrupted run then starts from the beginning.'}
 LEVELS = ('DEBUG', 'INFO', 'WARNING', 'WARN', 'ERROR', 'CRITICAL', 'FATAL', 'NOTSET')
 
 
@@ -137,7 +140,7 @@ def read_config(path, options=None):
 
     Raises:
         ConfigError: The file or one of its bases cannot be read, describes no model, counts something by what is no
-            number or too small, has rows or stages that are no dicts, or has no such log level.
+            number or too small, has rows or stages that are no dicts or of one name, or has no such log level.
     """
     try:
         cfg = load_config(path, options)
@@ -164,7 +167,8 @@ def _check_counts(node, where, path):
             continue
         least = LEAST.get(key, LEAST.get(f'{where}{key}'))
         if least is not None and not (value is None or _is_reference(value) or _is_count(value, least)):
-            raise ConfigError(f'{where}{key} = {value!r} in {path}: expected a whole number, {least} or more.')
+            raise ConfigError(f'{where}{key} = {value!r} in {path}: expected a whole number, {least} or more.'
+                              + INSTEAD.get(key, ''))
 
 
 def _check_dicts(cfg, path):
@@ -176,6 +180,11 @@ def _check_dicts(cfg, path):
         if not isinstance(settings, dict):
             raise ConfigError(f"rows.{name} = {settings!r} in {path}: expected a dict of what this row sets otherwise, "
                               "as in {'model.start': None}.")
+    names = [*(cfg.get('stages') or {}), *(cfg.get('rows') or {}), cfg.get('row', 'student')]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"'{name}' is the name of two of the stages, the rows and the main row of {path}: one "
+                              "would take the other's place. Call one of them otherwise; row='...' names the main one.")
 
 
 def _is_reference(value):

@@ -32,4 +32,10 @@ def with_inherited(cfg, node):
         inherited = OmegaConf.to_container(tree[INHERIT], resolve=False)
     except OmegaConfBaseException:
         return node
-    return {**with_inherited(cfg, inherited), **node}
+    return _merged(with_inherited(cfg, inherited), node)
+
+
+def _merged(inherited, own):
+    """Both dicts in one, and the dicts within them; elsewhere its own value counts."""
+    return {**inherited, **{key: _merged(inherited[key], value) if isinstance(value, dict)
+                            and isinstance(inherited.get(key), dict) else value for key, value in own.items()}}

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
+from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.logging import MMLogger
 from mmengine.optim import build_optim_wrapper
 
@@ -147,8 +148,16 @@ def _check_selection(config, metrics):
 
 
 def _check_files(dataset):
-    if hasattr(dataset, 'check_files'):
-        dataset.check_files()
+    """Read all images of a data set; of several processes the main one does, and each raises what it found."""
+    error, text = None, [None]
+    if is_main_process() and hasattr(dataset, 'check_files'):
+        try:
+            dataset.check_files()
+        except Exception as found:  # the others wait for the outcome, whatever it is
+            error, text = found, [str(found)]
+    broadcast_object_list(text)
+    if text[0] is not None:
+        raise error or ConfigError(text[0])
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 from rstoolbox.models.loading import load_classifier
 from rstoolbox.models.sembridge.gallery import Gallery
 from rstoolbox.registry import DATASETS, MODELS
-from rstoolbox.structures import MatchTable, write_json
+from rstoolbox.structures import MatchTable, tables_in, write_json
 from rstoolbox.structures.files import write_whole
 from rstoolbox.visualization import MatchedPair, plot_confusion_matrix, plot_curves, plot_matched_pairs, plot_tsne
 
@@ -54,8 +54,8 @@ def write_report(experiment, results):
     dataset = DATASETS.build(config.train_dataloader.dataset)
     if getattr(dataset, 'match_table', None) is not None and dataset.student.gt_labels.ndim == 1:
         _plot_pairs(main, dataset, pictures / 'matched_pairs.png')
-        galleries = 'gallery' in (experiment.cfg.get('artifacts') or {})
-        if galleries and 'none' in experiment.rows and dataset.teacher.gt_labels.ndim == 1:
+        gallery = (experiment.cfg.get('artifacts') or {}).get('gallery')  # None where the teacher was in the loop
+        if gallery and 'none' in experiment.rows and dataset.teacher.gt_labels.ndim == 1:
             _plot_embeddings(experiment, main, dataset, pictures / 'tsne.png')
     print_log(f'Pictures are in {pictures}', logger='current')
 
@@ -81,7 +81,7 @@ def _cell(value):
 
 def _plot_pairs(stage, dataset, out):
     """One student image of each class with its first and its last match."""
-    tables = sorted((stage.folder / 'matches').glob('epoch_*.json'))
+    tables = tables_in(stage.folder / 'matches')
     first, last = (MatchTable.load(tables[0]), MatchTable.load(tables[-1])) if tables else (dataset.match_table,) * 2
     student, teacher = _plain(dataset.student), _plain(dataset.teacher)
     pairs = []

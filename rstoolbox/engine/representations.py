@@ -13,6 +13,7 @@ from rstoolbox.datasets import UnpairedSceneDataset
 from rstoolbox.models.loading import load_classifier, load_matcher
 from rstoolbox.models.sembridge.gallery import Gallery
 from rstoolbox.registry import DATASETS, MODELS
+from rstoolbox.structures import tables_in
 
 from .config import ConfigError, resolve
 from .testing import student_config
@@ -67,7 +68,7 @@ def _tables(experiment, student, teacher):
     """Rows of the teacher's samples by the first match and, of a student that was matched again, by its last."""
     main = list(experiment.rows.values())[-1]
     paths = {'first match': experiment.stages['match'].artifact}
-    later = sorted((main.folder / 'matches').glob('epoch_*.json'))
+    later = tables_in(main.folder / 'matches')
     if len(later) > 1:  # the first of them is the first match
         paths['last match'] = later[-1]
     pair = UnpairedSceneDataset(student, teacher, read_teacher=False)

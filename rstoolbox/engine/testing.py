@@ -85,7 +85,9 @@ def _test_once(stage):
 
 
 def _key(stage, config):
-    """What the result of a test depends on: the weights, the data and how they are scored."""
+    """What the result of a test depends on: the network and its weights, the data and how they are scored."""
     data = data_fingerprint(DATASETS.build(config.test_dataloader.dataset))
-    text = json.dumps([data, canonical(config.test_evaluator, {})], default=str).encode()
+    # Weights that are given may be of a network whose statistics, say, have changed since.
+    model = config.model.get('student', config.model)
+    text = json.dumps([data, canonical([model, config.test_evaluator], {})], default=str).encode()
     return hashlib.sha256(text + stage.artifact.read_bytes()).hexdigest()[:16]

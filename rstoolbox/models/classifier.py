@@ -1,13 +1,17 @@
 """mmpretrain's image classifier with a named set of input bands."""
 
+import inspect
+
 import torch
 from mmengine.registry import DefaultScope
 from mmpretrain.models import ImageClassifier
 
-from rstoolbox.registry import MODELS, SCOPE
+from rstoolbox.registry import MODELS, SCOPE, explained_types
 
 from .finite import check_finite
-from .stem import inflating_checkpoints, set_input_channels
+from .stem import find_stems, inflating_checkpoints, set_input_channels
+
+LAYERS = ('norm_cfg', 'conv_cfg', 'act_cfg')
 
 
 @MODELS.register_module()
@@ -19,7 +23,8 @@ class SceneClassifier(ImageClassifier):
     ``ImageClassifier``, so plain mmpretrain loads the weights.
 
     Args:
-        backbone (dict): The feature extractor; its first convolution gets one input channel per band.
+        backbone (dict): The feature extractor; its first convolution gets one input channel per band. One that starts
+            otherwise is built with as many ``in_channels``, if its config takes them.
         neck (dict, optional): Such as ``dict(type='GlobalAveragePooling')``.
         head (dict, optional): Such as ``dict(type='LinearClsHead', num_classes=10, in_channels=512)``.
         bands (Sequence[str]): Names of the input channels, in order.
@@ -36,7 +41,8 @@ class SceneClassifier(ImageClassifier):
 
     Raises:
         ValueError: If bands repeat, differ from the preprocessor's, or the backbone's first layer cannot take them.
-        UnknownTypeError: If a part's type is known neither here nor to mmpretrain, with the nearest names.
+        UnknownTypeError: If the type of a part, or of a part of it, is known neither here nor to mmpretrain, with the
+            nearest names.
     """
 
     def __init__(self, backbone, neck=None, head=None, bands=('R', 'G', 'B'), rgb_bands=None, pretrained=None,
@@ -53,9 +59,11 @@ class SceneClassifier(ImageClassifier):
             if isinstance(head, dict) and head.get('num_classes'):
                 data_preprocessor.setdefault('num_classes', head['num_classes'])
         # Parts of parts (the loss of a head, the blocks of a backbone) are mmpretrain's too.
-        with DefaultScope.overwrite_default_scope('mmpretrain'):
+        with explained_types(), DefaultScope.overwrite_default_scope('mmpretrain'):
             super().__init__(_scoped(backbone), _scoped(neck), _scoped(head), pretrained=pretrained,
                              train_cfg=train_cfg, data_preprocessor=_scoped(data_preprocessor), init_cfg=init_cfg)
+            if isinstance(backbone, dict) and _is_built_for_channels(self.backbone, backbone):
+                self.backbone = MODELS.build({**_scoped(backbone), 'in_channels': len(band_names)})
         self.bands = band_names
         self.rgb_bands = None if rgb_bands is None else tuple(rgb_bands)
         set_input_channels(self.backbone, self.bands, self.rgb_bands)
@@ -119,6 +127,12 @@ def _check_bands(bands, rgb_bands):
         raise ValueError(f'rgb_bands names the red, the green and the blue band; got {tuple(rgb_bands)!r}')
 
 
+def _is_built_for_channels(backbone, config):
+    """Whether a backbone has no convolution that could be widened, but an argument for the number of channels."""
+    arguments = inspect.signature(type(backbone)).parameters
+    return 'in_channels' in arguments and 'in_channels' not in config and not find_stems(backbone)
+
+
 def _own_type(config):
     """The type of a part with this toolbox's scope in front, if it or a plug-in, defines that name."""
     kind = config.get('type')
@@ -128,8 +142,14 @@ def _own_type(config):
 def _scoped(config):
     if not isinstance(config, dict):
         return config
+    for layer in filter(None, map(config.get, LAYERS)):  # of an unknown one mmcv says 'Cannot find None'
+        _known_type(layer)
+    return {**config, 'type': _known_type(config)}
+
+
+def _known_type(config):
+    """The type of a part as :func:`_own_type`; where neither side knows the name, ours names those that are near."""
     kind = _own_type(config)
-    # Where neither knows the name, ours says so: mmpretrain's registry would name none that are near.
     if isinstance(kind, str) and (kind if '.' in kind else f'mmpretrain.{kind}') not in MODELS:
         MODELS.get(kind)
-    return {**config, 'type': kind}
+    return kind

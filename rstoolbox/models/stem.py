@@ -1,5 +1,7 @@
 """Any backbone with N input channels: its first convolution is found by running it, and widened in place.
 
+A backbone that reads the image otherwise, such as T2T-ViT in overlapping patches, must have been built for N channels.
+
 Pretrained weights for three channels are inflated by band name (:func:`inflate`):
 
 - the bands that are red, green and blue take the weights of R, G and B;
@@ -15,6 +17,7 @@ from torch import nn
 
 RGB = ('R', 'G', 'B')
 LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+IMAGE_SIZE = 64  # of the blank image that a backbone is shown
 # Sentinel-2 and Landsat 8/9 number red, green and blue alike.
 RGB_NAMES = (RGB, ('B04', 'B03', 'B02'))
 
@@ -27,7 +30,7 @@ class _Reached(Exception):
         self.name, self.layer = name, layer
 
 
-def find_stems(backbone, image_size=64):
+def find_stems(backbone, image_size=IMAGE_SIZE):
     """Find the convolutions that read the image: the first one, and those beside it where a backbone has branches.
 
     The backbone is run up to the first deeper layer, in evaluation mode and without gradient; nothing in it changes.
@@ -37,19 +40,15 @@ def find_stems(backbone, image_size=64):
         image_size (int): Height and width of the image it is shown.
 
     Returns:
-        dict[str, nn.Conv2d]: Module path -> convolution.
+        dict[str, nn.Conv2d]: Module path -> convolution; empty if the backbone does not start with an ungrouped
+        two-dimensional convolution.
 
     Raises:
-        ValueError: If the backbone does not start with an ungrouped two-dimensional convolution.
+        ValueError: If the backbone has no layer with weights.
     """
-    first = _first_layer(backbone, image_size)
-    kind = type(backbone).__name__
-    if first is None:
-        raise ValueError(f'{kind} has no convolution or linear layer')
-    name, layer = first
+    _, layer = _first_layer(backbone, image_size)
     if not isinstance(layer, nn.Conv2d) or layer.groups != 1:
-        raise ValueError(f"{kind} starts with '{name}', {layer}; the number of its input channels can only be changed "
-                         'where it starts with an ungrouped Conv2d')
+        return {}
     stems, channels = {layer: None}, layer.in_channels
 
     def is_deeper(layer):
@@ -73,9 +72,19 @@ def set_input_channels(backbone, bands, rgb_bands=None):
         backbone (nn.Module): Changed in place.
         bands (Sequence[str]): Names of the input channels, in order.
         rgb_bands (Sequence[str], optional): Which of them are red, green and blue; see :func:`inflate`.
+
+    Raises:
+        ValueError: If no convolution reads the image and the backbone was built for another number of channels, or its
+            pretrained weights are for neither three channels nor as many as there are bands.
     """
     pretrained = getattr(backbone, 'is_init', False)
-    for name, conv in find_stems(backbone).items():
+    stems = find_stems(backbone)
+    if not stems and _run(backbone, torch.zeros(1, len(bands), IMAGE_SIZE, IMAGE_SIZE)) is None:
+        name, layer = _first_layer(backbone, IMAGE_SIZE)
+        raise ValueError(f"{type(backbone).__name__} starts with '{name}', {layer}, and does not take the {len(bands)} "
+                         'bands; the number of its input channels can only be changed where it starts with an '
+                         'ungrouped Conv2d. Choose another backbone, or one whose config takes in_channels')
+    for name, conv in stems.items():
         weight = conv.weight.detach()
         if pretrained and conv.in_channels == 3:
             weight = inflate(weight, bands, rgb_bands, name)
@@ -150,14 +159,17 @@ def _inflating_hook(name, bands, rgb_bands):
 
 
 def _first_layer(backbone, image_size):
-    """Path and layer of the first convolution or linear layer that an image meets, or None."""
+    """Path and layer of the first convolution or linear layer that an image meets."""
     with _stopping_at(backbone, lambda layer: True):
         stop = _run(backbone, torch.zeros(1, 3, image_size, image_size))
-    if stop is not None:
+    if isinstance(stop, _Reached):
         return stop.name, stop.layer
     # Some transformers refuse an image of another size than their own before any layer sees it; they, like nearly
     # all networks, hold their modules in the order of use.
-    return next(((name, module) for name, module in backbone.named_modules() if isinstance(module, LAYERS)), None)
+    for name, module in backbone.named_modules():
+        if isinstance(module, LAYERS):
+            return name, module
+    raise ValueError(f'{type(backbone).__name__} has no convolution or linear layer')
 
 
 @contextlib.contextmanager
@@ -183,11 +195,11 @@ def _stopping_at(backbone, wanted):
 
 @torch.no_grad()
 def _run(backbone, image):
-    """Show the backbone an image; return where it stopped, or None where it went through or refused the image."""
+    """Show the backbone an image; return what it gives, or where it stopped, or None where it refused the image."""
     modes = {module: module.training for module in backbone.modules()}
     backbone.eval()
     try:
-        backbone(image.to(next(backbone.parameters()).device))
+        return backbone(image.to(next(backbone.parameters()).device))
     except _Reached as stop:
         return stop
     except (AssertionError, RuntimeError, ValueError):
@@ -196,4 +208,3 @@ def _run(backbone, image):
         # Module by module, as a backbone's own train() may freeze some of its stages again.
         for module, mode in modes.items():
             module.training = mode
-    return None

@@ -137,3 +137,15 @@ class MatchTable:
                              f'{len(self._teacher_ids) - 1}).')
         if self._meta.get('kind', KINDS[0]) not in KINDS:
             raise ValueError(f"Kind '{self._meta['kind']}' of a match table is unknown, expected one of {KINDS}.")
+
+
+def tables_in(folder):
+    """The files ``epoch_<number>.json`` in the folder ``matches`` of a run, from the first epoch to the last.
+
+    Args:
+        folder (str | Path): Where they are; it need not be there.
+
+    Returns:
+        list[Path]: By number, as names no longer sort that way from epoch 1000 on.
+    """
+    return sorted(Path(folder).glob('epoch_*.json'), key=lambda path: int(path.stem.removeprefix('epoch_')))

@@ -27,6 +27,8 @@ with open(folder / 'started.jsonl', 'a') as file:
     file.write(json.dumps(dict(arguments=sys.argv[1:], pid=os.getpid(), threads=os.environ['OMP_NUM_THREADS'])) + '\\n')
 def write(name, **content):
     (folder / name).write_text(json.dumps(content))
+if (here / 'no_data').exists():
+    sys.exit('error: there is no data set')
 write('stage.json', fingerprint='f', finished=False)
 if 'crash' in str(folder):
     print('\\n'.join(map(str, range(40))))
@@ -139,7 +141,26 @@ def test_a_run_of_other_settings_is_no_result_and_is_not_resumed(tools, tmp_path
     assert '--resume' not in _starts(scheduler.cells[0])[1]['arguments']
 
 
-@pytest.mark.parametrize('name', ['stage.json', 'test.json', 'cost.json', 'environment.json'])
+def test_a_run_of_other_settings_that_ends_early_does_not_leave_the_earlier_result_as_its_own(tools, tmp_path):
+    _schedule(tmp_path, _run()).run()
+    (tools / 'no_data').touch()
+    _schedule(tmp_path, _run(key='other')).run()
+    (tools / 'no_data').unlink()
+    scheduler = _schedule(tmp_path, _run(key='other'))
+    assert read_result(_run(key='other'), scheduler.cells[0].folder) is None
+    scheduler.run()
+    assert scheduler.cells[0].state == 'done' and len(_starts(scheduler.cells[0])) == 3
+    assert (scheduler.cells[0].folder / 'test-key.json').is_file()  # nothing is lost
+
+
+def test_a_run_whose_weights_are_gone_is_no_result(tools, tmp_path):
+    scheduler = _schedule(tmp_path, _run())
+    scheduler.run()
+    (scheduler.cells[0].folder / 'best_student.pth').unlink()
+    assert read_result(_run(), scheduler.cells[0].folder) is None
+
+
+@pytest.mark.parametrize('name', ['stage.json', 'test.json', 'cost.json', 'environment.json', 'best_student.pth'])
 def test_half_a_file_is_no_result(tools, tmp_path, name):
     scheduler = _schedule(tmp_path, _run())
     scheduler.run()

@@ -113,6 +113,32 @@ def test_what_is_wrong_is_said_with_its_place(spec, lines, message):
         read_spec(spec(lines))
 
 
+MULTI = """
+_base_ = ['{parts}/datasets/m2s_gl.py', '{parts}/models/r18_r18.py', '{parts}/distillers/sembridge.py',
+          '{parts}/schedules/s2s.py']
+"""
+SOFT = "soft=dict(type='DKD'), mse=dict(type='LogitsMSE'), ct=dict(type='CTKD')"
+
+
+def test_methods_that_take_no_teacher_of_several_labels_are_named_before_anything_trains(spec, tmp_path):
+    (tmp_path / 'multi.py').write_text(MULTI.format(parts=ROOT / 'configs/_base_'))
+    lines = f"datasets = dict(gl=dict(config='{tmp_path}/multi.py'))\nmethods = dict({{}})\npairs = dict(same={{{{}}}})"
+    with pytest.raises(ConfigError, match=(
+            "data set 'gl', pair 'same': methods: loss 'soft': DKD, loss 'ct': CTKD take a teacher of one label an "
+            'image.* Losses of such logits are BinaryKD, LogitsMSE')):
+        read_spec(spec(lines.format(SOFT)))
+    assert len(read_spec(spec(lines.format("kd=dict(type='BinaryKD'), at=dict(type='AT')")))) == 2 * (1 + 2 * 2)
+
+
+def test_a_method_that_needs_more_maps_says_what_to_set_and_takes_that(spec):
+    lines = "methods = dict(svd=dict(type='KDSVD'))\npairs = dict(same={})"
+    with pytest.raises(ConfigError, match=r"methods: loss 'svd': KDSVD .* at least two of both sides.* Here: "
+                       r'student.backbone.out_indices=\(0, 1, 2, 3\), teacher.backbone.out_indices=\(0, 1, 2, 3\)'):
+        read_spec(spec(lines))
+    deep = {f'{side}.backbone.out_indices': (0, 1, 2, 3) for side in ('student', 'teacher')}
+    assert len(read_spec(spec(lines.format(deep)))) == 2 * 3
+
+
 def test_no_such_spec():
     with pytest.raises(ConfigError, match='configs/benchmarks'):
         read_spec('nowhere.py')

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from rstoolbox.engine.config import runner_config
 from rstoolbox.engine.errors import ConfigError, OptionAction, check_output, read_config, readable_errors, seed_number
 
 CONFIG = Path(__file__).resolve().parents[2] / 'configs/sembridge/r18_ms2rgb.py'
@@ -45,6 +46,8 @@ def test_a_command_line_that_is_right():
     ('model = dict()\nlog_level = None', 'log_level = None'),
     ("model = dict()\nrows = '{}'", "rows = '{}' .*: expected a dict, or None for no rows"),
     ('model = dict()\nrows = dict(kd=[1])', r'rows.kd = \[1\] .*: expected a dict of what this row sets'),
+    ("model = dict()\nrow = 'kd'\nrows = dict(kd={})", "'kd' is the name of two of the .* Call one of them otherwise"),
+    ('model = dict()\nstages = dict(one={})\nrows = dict(one={})', "'one' is the name of two of the stages, the rows"),
     ('model = dict()\nstages = 3', 'stages = 3 .*: expected a dict'),
     ('batch_size = 3', "describes no 'model'"),
     ('model = dict()\ntrain_dataloader = dict(batch_size=0)', 'train_dataloader.batch_size = 0 .*number, 1 or more'),
@@ -119,6 +122,8 @@ def test_an_output_that_cannot_be_written_is_refused(tmp_path):
     ({'matching.start': 'abc'}, "matching.start = 'abc' .* 0 or more"),
     ({'custom_hooks.0.interval': 0}, 'matching.interval = 0 .* 1 or more'),
     (dict(checkpoint_interval='often'), "checkpoint_interval = 'often'"),
+    (dict(checkpoint_interval=-1), r"= -1 .* For no checkpoint before the last write '\${max_epochs}'"),
+    (dict(checkpoint_interval=0), r"= 0 .* For no checkpoint before the last write '\${max_epochs}'"),
     (dict(max_epochs='abc'), "max_epochs = 'abc' .*a whole number, 1 or more"),
     (dict(max_epochs=-1), 'max_epochs = -1'),
     (dict(batch_size=0), 'batch_size = 0'),
@@ -127,6 +132,11 @@ def test_an_output_that_cannot_be_written_is_refused(tmp_path):
 def test_an_option_that_counts_nothing(option, message):
     with pytest.raises(SystemExit, match=message), readable_errors():
         read_config(CONFIG, option)
+
+
+def test_what_is_advised_for_no_checkpoint_before_the_last_reaches_the_hook():
+    cfg = read_config(CONFIG, {'default_hooks.checkpoint.interval': '${max_epochs}', 'max_epochs': 7})
+    assert runner_config(cfg).default_hooks.checkpoint.interval == 7
 
 
 def test_a_package_that_is_not_installed():

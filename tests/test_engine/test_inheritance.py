@@ -45,6 +45,13 @@ def test_an_override_of_one_heir_leaves_the_others_alone(base):
     assert (cfg.second.depth, cfg.second.norm_cfg.eps, cfg.nets.small.depth) == (34, 1e-5, 18)
 
 
+def test_an_override_reaches_what_is_inherited_beside_a_key_of_its_own(base, tmp_path):
+    child = tmp_path / 'child.py'
+    child.write_text("_base_ = './base.py'\nsecond = dict(norm_cfg=dict(eps=1e-3))\n")
+    cfg = resolve(load_config(child, {'second.norm_cfg.type': 'SyncBN'}))
+    assert cfg.second.norm_cfg == dict(type='SyncBN', eps=1e-3) and cfg.first.norm_cfg.type == 'BN'
+
+
 def test_a_reference_that_is_inherited_is_followed(base):
     cfg = resolve(load_config(base, {'net': 'large', 'first.stem_channels': 16}))
     assert cfg.first.stem_channels == cfg.second.stem_channels == cfg.size == 16

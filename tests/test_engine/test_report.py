@@ -71,6 +71,12 @@ def test_without_a_measure_of_the_validation_there_are_no_curves(finished, tmp_p
     assert sorted(path.name for path in (tmp_path / 'pictures').iterdir()) == ['matched_pairs.png']
 
 
+def test_without_a_gallery_there_is_no_map(finished, tmp_path):
+    cfg = dict(artifacts=dict(gallery=None))
+    report.write_report(SimpleNamespace(work_dir=tmp_path, cfg=cfg, rows=finished.rows), {})
+    assert sorted(path.name for path in (tmp_path / 'pictures').iterdir()) == ['curves.png', 'matched_pairs.png']
+
+
 def test_the_map_shows_a_test_image_by_its_class_whatever_the_order_of_the_classes(finished, monkeypatch):
     seen = []
     monkeypatch.setattr(report, 'plot_tsne', lambda *arguments: seen.append(arguments))

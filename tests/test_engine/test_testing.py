@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from rstoolbox.engine import testing
 from rstoolbox.engine.config import load_config, runner_config
 from rstoolbox.engine.testing import student_config, test
+from rstoolbox.engine.train_stage import TrainStage
 from rstoolbox.models import CheckpointError, save_student
 from rstoolbox.registry import MODELS
 
@@ -50,3 +52,18 @@ def test_weights_that_do_not_know_a_tested_class_are_refused(config, tmp_path):
                  dict(bands=['R', 'G', 'B'], classes=(*CLASSES[:-1], 'Beach')))
     with pytest.raises(CheckpointError, match="does not know the class 'SeaLake'; it was trained on AnnualCrop"):
         test(config('other', CLASSES), tmp_path / 'best.pth')
+
+
+def test_given_weights_are_tested_anew_in_a_network_that_has_changed(tmp_path, tmp_path_factory, monkeypatch):
+    (tmp_path / 'given.pth').write_text('weights')
+    tests = []
+    monkeypatch.setattr(testing, 'test', lambda *arguments: (tests.append(arguments), ({}, {}))[1])
+    text = (ROOT / 'configs/_base_/datasets/statistics/mini_s2s_ms.json').read_text()
+    (tmp_path / 'other.json').write_text(text.replace('"mean": 0.', '"mean": 1.', 1))
+    for options in ({}, {}, {'statistics.ms': str(tmp_path / 'other.json')}):
+        cfg = load_config(ROOT / 'configs/sembridge/r18_ms2rgb.py', {
+            'data_root': str(tmp_path_factory.getbasetemp() / 'mini_of_tests'), 'images_per_class': 8, **options})
+        testing.test_once(TrainStage(
+            name='teacher', cfg=cfg, root=None, upstream={}, folder=tmp_path / 'teacher-given',
+            given=tmp_path / 'given.pth', settings=cfg.stages.teacher.settings))
+    assert len(tests) == 2

@@ -109,3 +109,16 @@ def test_a_misspelt_part_names_the_nearest(classifier_config, part, kind, near):
     config[part] = dict(config[part], type=kind)
     with pytest.raises(UnknownTypeError, match=f"(?s)'{kind}' is not in the registry.*Nearest names: .*{near}"):
         MODELS.build(config)
+
+
+@pytest.mark.parametrize(('part', 'settings', 'kind', 'near'), [
+    ('head', dict(loss=dict(type='CrossEntropyLos')), 'CrossEntropyLos', 'mmpretrain.CrossEntropyLoss'),
+    ('head', dict(loss=dict(type='mmpretrain.FocalLos')), 'mmpretrain.FocalLos', 'mmpretrain.FocalLoss'),
+    ('backbone', dict(norm_cfg=dict(type='SyncBM')), 'SyncBM', 'SyncBN'),
+    ('data_preprocessor', dict(batch_augments=dict(augments=dict(type='Mixpu'))), 'Mixpu', 'mmpretrain.Mixup')])
+@pytest.mark.parametrize('registry', [MODELS, MODELS.parent])  # a runner builds by that of mmengine
+def test_a_misspelt_part_of_a_part_names_the_nearest(classifier_config, registry, part, settings, kind, near):
+    config = classifier_config()
+    config[part] = {**config[part], **settings}
+    with pytest.raises(UnknownTypeError, match=f"(?s)'{kind}' is not in the registry.*Nearest names: .*{near}"):
+        registry.build(config)

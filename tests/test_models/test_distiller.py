@@ -165,6 +165,22 @@ def test_wiring_that_does_not_fit_is_refused_at_build(distiller_config, change, 
         MODELS.build({**distiller_config(), **change})
 
 
+def test_a_loss_that_needs_more_maps_says_what_to_set_for_these_backbones(distiller_config):
+    config = distiller_config(dict(svd=dict(type='KDSVD'), hint=dict(type='FitNet', stage=0)))
+    config['student']['backbone'] = dict(type='mmpretrain.MobileNetV2', widen_factor=0.1)
+    config['student']['head']['in_channels'] = 1280
+    with pytest.raises(ValueError, match=(
+            r"loss 'svd': KDSVD .* got 1 of the student and 2 of the teacher.* Here: student.backbone.out_indices="
+            r'\(1, 3, 5, 7\), teacher.backbone.out_indices=\(0, 1, 2, 3\)$')):
+        MODELS.build(config)
+    config['student']['backbone']['out_indices'] = (1, 3, 5, 7)
+    assert set(MODELS.build(config).transfer_losses) == {'svd', 'hint'}
+    config['student']['backbone'] = dict(type='mmpretrain.TIMMBackbone', model_name='resnet10t')
+    config['student']['head']['in_channels'] = 512
+    with pytest.raises(ValueError, match='Here: student.backbone.features_only=True, '):
+        MODELS.build(config)
+
+
 @pytest.mark.parametrize('kind', ['KD', 'DKD', 'NKD', 'WSLD', 'DIST', 'MLKD', 'LSKD', 'CTKD', 'C2KD'])
 def test_a_loss_of_softmax_logits_refuses_a_teacher_of_several_labels(distiller_config, kind):
     config = distiller_config(dict(kd=dict(type=kind)))

@@ -1,12 +1,17 @@
 """FitNet, SimKD, MGD and OFD against published numbers and plain writings of their formulas."""
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
+import rstoolbox
 from rstoolbox.registry import TRANSFER_LOSSES
 
 CASES = ['a_same_shapes', 'b_wider_teacher', 'c_student_larger_maps']
@@ -220,6 +225,43 @@ def test_ofd_estimates_margins_as_the_mean_negative_value_of_all_seen():
         call(each, student, [maps[1] - 1])
     assert estimate.mean.equal(other.estimates[0].mean)
     assert not estimate.mean.equal(before)
+
+
+RANK = """
+import sys
+import torch
+import torch.distributed as dist
+from mmengine.hooks import SyncBuffersHook
+import rstoolbox.models
+from rstoolbox.registry import TRANSFER_LOSSES
+
+rank, folder = int(sys.argv[1]), sys.argv[2]
+dist.init_process_group('gloo', init_method=f'file://{folder}/store', rank=rank, world_size=2)
+torch.manual_seed(0)
+loss = TRANSFER_LOSSES.build(dict(type='OFD'))
+class runner:
+    model = loss
+for teacher in torch.load(f'{folder}/maps')[rank]:
+    loss(dict(feats=[torch.randn(2, 4, 4, 4)]), dict(feats=[teacher]))
+    SyncBuffersHook().after_train_epoch(runner)
+torch.save(loss.state_dict(), f'{folder}/{rank}')
+dist.destroy_process_group()
+"""
+
+
+def test_ofd_estimates_margins_from_the_negative_values_of_all_processes(tmp_path):
+    torch.manual_seed(0)
+    maps = [[torch.randn(2, 3, 4, 4) + shift for _ in range(2)] for shift in (-1., 1.)]  # many and few below 0
+    torch.save(maps, tmp_path / 'maps')
+    environment = {**os.environ, 'PYTHONPATH': str(Path(rstoolbox.__file__).parents[1])}
+    ranks = [subprocess.Popen([sys.executable, '-c', RANK, str(rank), str(tmp_path)], env=environment)
+             for rank in range(2)]
+    assert [rank.wait() for rank in ranks] == [0, 0]
+    seen = torch.cat([*maps[0], *maps[1]]).transpose(0, 1).flatten(1)
+    for state in (torch.load(tmp_path / str(rank)) for rank in range(2)):
+        assert state['estimates.0.count'].tolist() == (seen < 0).sum(dim=1).tolist()
+        assert state['estimates.0.mean'].tolist() == pytest.approx(
+            [channel[channel < 0].mean().item() for channel in seen], rel=1e-5)
 
 
 def test_ofd_estimates_the_published_margin_of_gaussian_values(shared):

@@ -26,6 +26,8 @@ BACKBONES = {
     'ConvNeXt': (dict(type='ConvNeXt', arch=dict(depths=[1, 1, 1, 1], channels=[8, 8, 16, 16])), None, 16),
     'VisionTransformer': (dict(type='VisionTransformer', img_size=64, patch_size=16,
                                arch=dict(embed_dims=16, num_layers=1, num_heads=2, feedforward_channels=16)), None, 16),
+    'T2T_ViT': (dict(type='T2T_ViT', img_size=64, embed_dims=16, num_layers=1, out_type='featmap', t2t_cfg=dict(
+        token_dims=8, use_performer=False), layer_cfgs=dict(num_heads=2, feedforward_channels=16)), POOL, 16),
     'EfficientNet': (dict(type='EfficientNet', arch='b0'), POOL, 1280),
     'RepVGG': (dict(type='RepVGG', arch=dict(num_blocks=[1, 1, 1, 1], width_factor=[.125, .125, .125, .125],
                                              group_layer_map=None, se_cfg=None)), POOL, 64),
@@ -88,7 +90,7 @@ def test_order_of_use_counts_not_order_of_definition():
 @pytest.mark.parametrize('backbone', [
     nn.Sequential(nn.Flatten(), nn.Linear(3 * 64 * 64, 4)), nn.Sequential(nn.Conv2d(3, 3, 3, groups=3))])
 def test_a_backbone_that_does_not_start_with_a_convolution_is_refused(backbone):
-    with pytest.raises(ValueError, match=r"Sequential starts with '\d'.*ungrouped Conv2d"):
+    with pytest.raises(ValueError, match=r"Sequential starts with '\d'.* take the 10 bands; .*ungrouped Conv2d"):
         set_input_channels(backbone, TEN_BANDS)
 
 

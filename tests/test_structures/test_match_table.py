@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rstoolbox.structures import MatchTable
+from rstoolbox.structures import MatchTable, tables_in
 
 
 @st.composite
@@ -41,6 +41,13 @@ def test_churn_counts_changed_matches_and_goes_by_id():
     assert first.churn(second) == 0.25
     with pytest.raises(ValueError, match="same student samples, but 1 stand in one table only, the first 'd'"):
         first.churn(MatchTable(['a', 'b', 'c'], ['x'], [0, 0, 0]))
+
+
+def test_tables_of_a_run_stand_in_the_order_of_their_epochs(tmp_path):
+    for epoch in (1000, 999, 30):
+        MatchTable(['a'], ['x'], [0]).save(tmp_path / f'epoch_{epoch:03d}.json')
+    assert [path.name for path in tables_in(tmp_path)] == ['epoch_030.json', 'epoch_999.json', 'epoch_1000.json']
+    assert tables_in(tmp_path / 'none') == []
 
 
 def test_a_table_cannot_be_changed():

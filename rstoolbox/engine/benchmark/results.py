@@ -2,9 +2,12 @@
 
 import csv
 import io
+import logging
 from pathlib import Path
 
-from rstoolbox.models.checkpoint import load_state
+from mmengine.logging import print_log
+
+from rstoolbox.models.checkpoint import CheckpointError, load_state
 from rstoolbox.structures.files import read_record, write_whole
 from rstoolbox.visualization.curves import read_scalars, validation_curve
 
@@ -26,7 +29,8 @@ def read_result(run, folder):
     Returns:
         dict | None: From column to value: ``config_hash``, the fingerprint of everything the training depends on, the
         hash of the test split, metrics of the test split and accuracy on the validation split at the chosen epoch in
-        percent, and what it cost. None where the run is not finished, or of other settings than ``run``.
+        percent, and what it cost. None where the run is not finished, its weights are gone or damaged, or it is of
+        other settings than ``run``.
     """
     folder = Path(folder)
     if read_record(folder / RECORD, ('key',)).get('key') != run.key:
@@ -35,9 +39,14 @@ def read_result(run, folder):
     test = read_record(folder / 'test.json', ('metrics',))
     cost = read_record(folder / 'cost.json', ('seconds_per_epoch', 'extra_parameters', 'peak_memory_mib'))
     environment = read_record(folder / 'environment.json', ('splits',))
-    if not (state.get('finished') and test and cost and environment and Path(state['artifact']).name):
+    weights = folder / Path(state.get('artifact') or 'none').name  # the folder may have been moved since
+    if not (state.get('finished') and test and cost and environment and weights.is_file()):
         return None
-    epoch = load_state(folder / Path(state['artifact']).name)['meta']['epoch']
+    try:
+        epoch = load_state(weights)['meta']['epoch']
+    except CheckpointError as error:
+        print_log(f'{run.name} counts as unfinished: {error}', logger='current', level=logging.WARNING)
+        return None
     curve = dict(validation_curve(read_scalars(sorted(folder.glob('*/vis_data/scalars.json'))), 'accuracy'))
     return dict(dataset=run.dataset, config=run.config, pair=run.pair, method=run.method,
                 sembridge='yes' if run.sembridge else 'no', seed=run.seed, config_hash=state['fingerprint'],

@@ -131,6 +131,10 @@ class Scheduler:
         record = read_record(cell.folder / RECORD, ('key',))
         # What an earlier version of the spec left is set aside by the run itself.
         resume = record.get('key', run.key) == run.key
+        tested = cell.folder / 'test.json'
+        if not resume and tested.is_file():
+            # Should this run end before it sets the rest aside, the score would count as one of the new settings.
+            tested.replace(cell.folder / f'test-{record["key"]}.json')
         write_json(dict(key=run.key, dataset=run.dataset, pair=run.pair, method=run.method, sembridge=run.sembridge,
                         seed=run.seed), cell.folder / RECORD)
         cfg = run.cfg.to_dict()

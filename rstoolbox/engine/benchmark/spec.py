@@ -12,11 +12,12 @@ from pathlib import Path
 from mmengine.config import Config
 
 from rstoolbox.models.sembridge.gallery import OUTPUTS
-from rstoolbox.registry import TRANSFER_LOSSES, UnknownTypeError
+from rstoolbox.registry import MODELS, TRANSFER_LOSSES, UnknownTypeError
 
 from ..config import ConfigError, check_types, runner_config, set_option
 from ..errors import read_config
 from ..fingerprints import canonical
+from ..preflight import build_quietly, located
 
 KEYS = dict(datasets=dict, methods=dict, pairs=dict, seeds=(list, tuple), options=dict, amp=bool)
 NEEDED = ('datasets', 'methods', 'pairs', 'seeds')
@@ -70,6 +71,7 @@ def read_spec(path, options=None, amp=False):
                 variants = _variants(cfg, methods, entry['config'])
                 for variant in variants.values():
                     runner_config(variant)  # raises where it does not fit the classes it names
+                _check_losses(runner_config(cfg).model, methods)
             except ConfigError as error:
                 raise ConfigError(f"{path}, data set '{dataset}', pair '{pair}': {error}") from None
             for (method, sembridge), variant in variants.items():
@@ -105,6 +107,18 @@ def _variants(cfg, methods, path):
         variants[method, True] = _variant(cfg, method, {
             'model.losses': {method: dict(loss, loss_weight=weight), **others}, **teacher, **hooks})
     return variants
+
+
+def _check_losses(model, methods):
+    """Show the losses of all methods what both networks of a pair put out; their images and weights stay unread."""
+    losses = {name: loss for name, loss in methods.items() if loss is not None}
+    with located('methods'):
+        student, teacher = (dict(model[side], **dict.fromkeys({'data_preprocessor', 'pretrained'} & model[side].keys()))
+                            for side in ('student', 'teacher'))
+        # Of a gallery, or of a teacher's head, the rows of the student's classes are taken.
+        teacher['head'] = dict(teacher['head'], num_classes=student['head']['num_classes'])
+        build_quietly(MODELS, dict(model, losses=losses, student=student, teacher=teacher, teacher_checkpoint=None,
+                                   gallery=None, start=None))
 
 
 def _teacher_in_the_loop(cfg):

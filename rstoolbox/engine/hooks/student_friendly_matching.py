@@ -13,7 +13,7 @@ from rstoolbox.models.sembridge.gallery import Gallery
 from rstoolbox.models.sembridge.matching import match_by_divergence
 from rstoolbox.models.sembridge.shortlist import match_in_shortlist
 from rstoolbox.registry import HOOKS
-from rstoolbox.structures import MatchTable
+from rstoolbox.structures import MatchTable, tables_in
 
 NO_GALLERY = ("StudentFriendlyMatchingHook needs the gallery of the teacher: set model.gallery or the hook's own "
               "'gallery' to its folder, which is '${artifacts.gallery}' after the stage gallery.")
@@ -141,7 +141,7 @@ class StudentFriendlyMatchingHook(Hook):
     def _restore(self, runner):
         # Beside the checkpoint, which may be that of another run.
         folder = Path(runner._load_from).parent / self.folder.name
-        tables = [path for path in sorted(folder.glob('epoch_*.json')) if int(path.stem[6:]) < runner.epoch]
+        tables = [path for path in tables_in(folder) if int(path.stem[6:]) < runner.epoch]
         if tables:
             runner.train_dataloader.dataset.set_match_table(MatchTable.load(tables[-1]))
             runner.logger.info(f'The match is that of {tables[-1]}')

@@ -13,7 +13,8 @@ from rstoolbox.registry import DISTILLERS, MODELS, TRANSFER_LOSSES
 from ..finite import check_finite
 from ..loading import load_rgb_encoder
 from ..preprocessors import DistillPreprocessor
-from .taps import FORMS, FeatureTaps
+from ..transfer.base import TooFewMapsError
+from .taps import FORMS, FeatureTaps, how_to_get_maps
 from .teacher import FrozenTeacher, GalleryTeacher, check_classifier
 
 
@@ -97,6 +98,10 @@ class Distiller(BaseModel):
         for name, loss in self.transfer_losses.items():
             try:
                 loss.prepare(student, teacher)
+            except TooFewMapsError as error:
+                sides = dict(student=self.student, teacher=self.teacher.network)  # a gallery keeps no maps
+                raise ValueError(f"loss '{name}': {error}. Here: "
+                                 + ', '.join(map(how_to_get_maps, sides, sides.values()))) from error
             except ValueError as error:
                 raise ValueError(f"loss '{name}': {error}") from error
 
@@ -164,15 +169,17 @@ def training_progress():
 
 
 def _check_multi_label(losses):
-    for name, loss in losses.items():
-        if 'logits' in loss.needs and not loss.multi_label:
-            takers = sorted(kind for kind, loss in TRANSFER_LOSSES.module_dict.items()
-                            if 'logits' in loss.needs and loss.multi_label)
-            raise ValueError(
-                f"loss '{name}': {type(loss).__name__} takes a teacher of one label an image: it reads logits as those "
-                "of a softmax head. This teacher's answer every class for itself. Losses of such logits are "
-                f"{', '.join(takers)}; those of {', '.join(output for output in FORMS if output != 'logits')} take any "
-                'teacher')
+    """Raise a ValueError that names every loss of softmax logits, and those to take instead."""
+    wrong = [f"loss '{name}': {type(loss).__name__}" for name, loss in losses.items()
+             if 'logits' in loss.needs and not loss.multi_label]
+    if wrong:
+        takers = sorted(kind for kind, loss in TRANSFER_LOSSES.module_dict.items()
+                        if 'logits' in loss.needs and loss.multi_label)
+        raise ValueError(
+            f'{", ".join(wrong)} {"takes" if len(wrong) == 1 else "take"} a teacher of one label an image, reading '
+            "logits as those of a softmax head. This teacher's answer every class for itself. Losses of such logits "
+            f'are {", ".join(takers)}; those of {", ".join(output for output in FORMS if output != "logits")} take '
+            'any teacher')
 
 
 def _student_images(inputs):

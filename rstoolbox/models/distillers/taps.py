@@ -87,6 +87,17 @@ def checked_paths(paths, side):
     return dict(paths)
 
 
+def how_to_get_maps(side, network):
+    """Say by which settings the backbone of a side puts out maps of up to four depths, its last among them."""
+    backbone, key = network.backbone, f'{side}.backbone.'
+    indices = getattr(backbone, 'out_indices', None)
+    if indices is None:
+        return (f'{key}features_only=True' if hasattr(backbone, 'timm_model') else
+                f'another {side}.backbone, as {type(backbone).__name__} has no out_indices')
+    stages = max([indices] if isinstance(indices, int) else indices) + 1
+    return f'{key}out_indices={tuple(sorted({stages * part // 4 - 1 for part in range(1, 5)} - {-1}))}'
+
+
 class _WrongFormError(Exception):
     """The shape of a tapped value that has no form of the wanted kind."""
 

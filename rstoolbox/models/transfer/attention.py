@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from rstoolbox.registry import TRANSFER_LOSSES
 
-from .base import TransferLoss, check_ranks, full_precision, paired_maps, unit_length
+from .base import TooFewMapsError, TransferLoss, check_ranks, full_precision, paired_maps, unit_length
 
 # Of a student's singular vectors this many may stand for the teacher's first.
 CANDIDATES = 4
@@ -102,9 +102,9 @@ class KDSVD(TransferLoss):
         check_ranks(self, student, teacher)
         fewest = min(len(student['feats']), len(teacher['feats']))
         if fewest < 2:
-            raise ValueError('KDSVD follows maps from stage to stage and needs at least two of both sides, got '
-                             f'{len(student["feats"])} of the student and {len(teacher["feats"])} of the teacher; let '
-                             'the backbone put out more, as with out_indices=(0, 1, 2, 3)')
+            raise TooFewMapsError('KDSVD follows maps from stage to stage and needs at least two of both sides, '
+                                  f'got {len(student["feats"])} of the student and {len(teacher["feats"])} of the '
+                                  'teacher; let the backbone put out more, as with out_indices=(0, 1, 2, 3)')
 
     def compare(self, student, teacher, labels, progress):
         total, previous = 0, None

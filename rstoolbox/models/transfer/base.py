@@ -10,6 +10,10 @@ FORMS = dict(logits='(batch, classes)', embedding='(batch, width)', tokens='(bat
              feats='(batch, channels, height, width)')
 
 
+class TooFewMapsError(ValueError):
+    """A loss needs more feature maps than a side puts out."""
+
+
 class TransferLoss(nn.Module):
     """A loss between what a student and a frozen teacher put out for the same batch.
 

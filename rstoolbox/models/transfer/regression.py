@@ -6,11 +6,21 @@ train with the student and are not part of it.
 
 import torch
 import torch.nn.functional as F
+from mmengine.dist import all_reduce
 from torch import nn
 
 from rstoolbox.registry import TRANSFER_LOSSES
 
-from .base import BatchNorm, TransferLoss, check_ranks, check_share, full_precision, paired_maps, same_size
+from .base import (
+                   BatchNorm,
+                   TooFewMapsError,
+                   TransferLoss,
+                   check_ranks,
+                   check_share,
+                   full_precision,
+                   paired_maps,
+                   same_size,
+)
 
 
 @TRANSFER_LOSSES.register_module()
@@ -159,7 +169,7 @@ class OFD(TransferLoss):
     before the rectifier; here it is the mean over all maps seen in training so far, which is the paper's definition and
     needs no such layer. It needs maps from before a rectifier: set ``taps`` to a module that gives them. On maps from
     behind one, as a ResNet's are, nothing is negative, margins are 0, and where the teacher is off the student is drawn
-    to 0 or below. Several processes estimate from their own samples each. A teacher's map that is smaller than the
+    to 0 or below. Several processes share the margins of all their samples. A teacher's map that is smaller than the
     student's is not repeated to its size, as in published code: the student's is pooled.
 
     Args:
@@ -210,11 +220,13 @@ class _Margin(nn.Module):
 
     def forward(self, maps):
         if self.training and not self.given:
-            negative = maps < 0
-            seen = negative.sum(dim=(0, 2, 3))
-            self.count += seen
+            seen = (maps < 0).sum(dim=(0, 2, 3))
             # The sum of what this batch adds to the mean: that of (value - mean) / count.
             excess = maps.clamp(max=0).sum(dim=(0, 2, 3)) - seen * self.mean
+            # Sums and counts of all ranks, who then agree: the averaging of buffers would count each rank the same.
+            for of_all in (seen, excess):
+                all_reduce(of_all)
+            self.count += seen
             self.mean += excess / self.count.clamp(min=1)
         return self.mean[:, None, None]
 
@@ -228,9 +240,10 @@ def maps_at(loss, student, teacher):
     check_ranks(loss, student, teacher)
     counts = [len(side['feats']) for side in (student, teacher)]
     if any(not -count <= loss.stage < count for count in counts):
-        raise ValueError(f'stage {loss.stage} of {type(loss).__name__} is not among the maps, of which the student has '
-                         f'{counts[0]} and the teacher {counts[1]}; count them from 0, or from -1 at the deepest, or '
-                         'let the backbone put out more, as with out_indices=(0, 1, 2, 3)')
+        raise TooFewMapsError(
+            f'stage {loss.stage} of {type(loss).__name__} is not among the maps, of which the student has {counts[0]} '
+            f'and the teacher {counts[1]}; count them from 0, or from -1 at the deepest, or let the backbone put out '
+            'more, as with out_indices=(0, 1, 2, 3)')
     return student['feats'][loss.stage], teacher['feats'][loss.stage]
 
 
