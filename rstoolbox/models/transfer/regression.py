@@ -12,14 +12,14 @@ from torch import nn
 from rstoolbox.registry import TRANSFER_LOSSES
 
 from .base import (
-                   BatchNorm,
-                   TooFewMapsError,
-                   TransferLoss,
-                   check_ranks,
-                   check_share,
-                   full_precision,
-                   paired_maps,
-                   same_size,
+    BatchNorm,
+    TooFewMapsError,
+    TransferLoss,
+    check_ranks,
+    check_share,
+    full_precision,
+    paired_maps,
+    same_size,
 )
 
 
