@@ -54,10 +54,17 @@ class FalconSFT(Dataset):
         if known is not None:
             places = places[pc.is_in(self.records.column('task'), pa.array(known, pa.string())).to_numpy()]
         if indices is not None:
-            places = places[:indices] if isinstance(indices, int) else places[np.asarray(indices)]
+            places = places[:indices] if isinstance(indices, int) else places[self._within(indices, len(places))]
         if not len(places):
             raise ValueError(f"'{records}' holds no record" + (f' of {", ".join(tasks)}.' if tasks else '.'))
         self.places = places
+
+    def _within(self, indices, count):
+        indices = np.asarray(indices, np.int64)
+        outside = indices[(indices < -count) | (indices >= count)]
+        if len(outside):
+            raise ValueError(f"'{self.path}' has {count} records to choose from; indices name place {outside[0]}.")
+        return indices
 
     def __len__(self):
         return len(self.places)

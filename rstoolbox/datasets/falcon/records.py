@@ -52,6 +52,10 @@ def parse_record(entry, where):
         near = difflib.get_close_matches('conversations', entry, n=1)
         raise ValueError(f'{where} has no "conversations" and no "prompt" with "answer"'
                          + (f'; did you mean that by "{near[0]}"?' if near else f', only {sorted(entry)}.'))
+    for name in ('images', 'crop'):
+        near = difflib.get_close_matches(name, values.keys() - set(names), n=1, cutoff=0.85)
+        if near and name not in values:
+            raise ValueError(f'{where} has "{near[0]}", which means nothing; "{name}" does.')
     record = Record(**{name: values[name] for name in names if values.get(name) is not None})
     for name in ('task', 'prompt', 'answer', 'category'):
         if not isinstance(getattr(record, name), str):

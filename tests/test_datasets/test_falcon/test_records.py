@@ -84,6 +84,8 @@ def test_what_is_written_is_read_again(suffix, made, chunk, tmp_path_factory):
     ('[\n{"image": 1, "conversation": []}]', r'record 1 \(line 2\) has no "conversations".*"conversation"'),
     (json.dumps([PUBLISHED, dict(PUBLISHED, crop=[0, 0, 5])]), 'record 2.*"crop"'),
     (json.dumps([dict(PUBLISHED, crop=[5, 0, 5, 9])]), 'record 1.*empty'),
+    (json.dumps([{'image': 'a.png', **{key: value for key, value in PUBLISHED.items() if key != 'images'}}]),
+     'record 1.* has "image", which means nothing; "images" does'),
     (json.dumps([dict(PUBLISHED, images=['a', 'b', 'c'])]), 'record 1.*3 images'),
     (json.dumps([dict(PUBLISHED, conversations=[dict(content='a')])]), 'record 1.*two objects'),
     (json.dumps([dict(PUBLISHED, conversations=[dict(content='a'), dict(content=' ')])]), 'record 1.*empty answer'),
