@@ -1,5 +1,6 @@
 """Starting a run as one process or as several."""
 
+import gc
 import os
 import subprocess
 from datetime import timedelta
@@ -61,9 +62,15 @@ def setup_launcher(launcher):
 
 
 def leave_launcher():
-    """Part from the other processes at the end: with gloo's threads still there, a process may abort as it exits."""
+    """Part from the other processes at the end.
+
+    gloo's threads let go of the last tensors that were sent after the caller has gone on; should Python end meanwhile,
+    the process aborts. They end with the group, and the group with the last parallel model that refers to it.
+    """
     if torch.distributed.is_initialized():
+        gc.collect()
         torch.distributed.destroy_process_group()
+
 
 
 def _first_host(nodes):
