@@ -1,12 +1,12 @@
 """Rasters that are no pictures, of more than eight bits or more than three bands, as RGB arrays."""
 
-import warnings
 from contextlib import contextmanager
 
 import numpy as np
-import rasterio
 from rasterio.enums import ColorInterp
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import RasterioError
+
+from ..transforms.readers import open_raster
 
 COLOURS = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
 # What the bands are called in files: by colour, and as Sentinel-2 and Landsat 8 number them.
@@ -93,10 +93,7 @@ def _stretched(values, path):
 @contextmanager
 def _opened(path):
     try:
-        # Pictures without coordinates are fine here; listing a folder of 100,000 files at every opening is not.
-        with warnings.catch_warnings(), rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN='EMPTY_DIR'):
-            warnings.simplefilter('ignore', NotGeoreferencedWarning)
-            with rasterio.open(path) as source:
-                yield source
+        with open_raster(path) as source:
+            yield source
     except RasterioError as error:
         raise ValueError(f"'{path}' is no image that can be read: {error}") from None

@@ -4,6 +4,7 @@ import io
 import tokenize
 import warnings
 import zlib
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -39,18 +40,25 @@ def read_geotiff(path, choose):
         ValueError: If the file is no raster, is cut off or holds complex numbers.
     """
     try:
-        # Pictures without coordinates are fine here; listing a folder of 100,000 files at every opening is not.
-        with warnings.catch_warnings(), rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN='EMPTY_DIR'):
-            warnings.simplefilter('ignore', NotGeoreferencedWarning)
-            with rasterio.open(path) as source:
-                places = choose(source.count, source.descriptions)
-                image = source.read([place + 1 for place in places])
-                nodata = [source.nodatavals[place] for place in places]
-                meta = dict(crs=source.crs, geotransform=source.transform, nodata=nodata)
+        with open_raster(path) as source:
+            places = choose(source.count, source.descriptions)
+            image = source.read([place + 1 for place in places])
+            nodata = [source.nodatavals[place] for place in places]
+            meta = dict(crs=source.crs, geotransform=source.transform, nodata=nodata)
     except RasterioError as error:
         raise _unreadable(path, 'GeoTIFF', error) from None
     _check_real(image, path)
     return np.ascontiguousarray(image.transpose(1, 2, 0)), meta
+
+
+@contextmanager
+def open_raster(path):
+    """Open a file by rasterio, with or without coordinates; what is wrong with it is a ``RasterioError``."""
+    # Pictures without coordinates are fine here; listing a folder of 100,000 files at every opening is not.
+    with warnings.catch_warnings(), rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN='EMPTY_DIR'):
+        warnings.simplefilter('ignore', NotGeoreferencedWarning)
+        with rasterio.open(path) as source:
+            yield source
 
 
 def read_array(path, choose):
