@@ -214,18 +214,6 @@ def test_coco_files_of_another_form_are_named(image, tmp_path, key, entries, mes
         list(CocoRecords(tmp_path / 'coco.json', image))
 
 
-@pytest.mark.parametrize('entry, message', [
-    ('a.png', "captions.json' is no list of objects: number 1 is 'a.png'"),
-    (dict(file='a.png', sentences=['A field.']), 'image 1 has no captions, expected'),
-    (dict(file='a.png', sentences=None), 'image 1 has no captions, expected'),
-    (dict(file='a.png', captions='field'), 'image 1 has no captions, expected'),
-])
-def test_captions_of_another_form_are_named(image, tmp_path, entry, message):
-    (tmp_path / 'captions.json').write_text(json.dumps([entry]))
-    with pytest.raises(ValueError, match=message):
-        list(CaptionRecords(tmp_path / 'captions.json', image))
-
-
 def test_a_byte_order_mark_is_no_text_and_another_encoding_is_named(image, tmp_path):
     (tmp_path / 'captions.json').write_text(json.dumps([dict(file='a.png', captions=['A field.'])]), 'utf-8-sig')
     assert len(list(CaptionRecords(tmp_path / 'captions.json', image))) == 2
@@ -244,22 +232,6 @@ def test_what_a_voc_object_lacks_is_named(tmp_path):
         (tmp_path / 'xml/00001.xml').write_text(whole.replace(part, ''))
         with pytest.raises(ValueError, match=f"00001.xml' is no VOC annotation: object 1 has no {key}, expected name"):
             list(VocRecords(tmp_path / 'xml', tmp_path / 'images'))
-
-
-@pytest.mark.parametrize('question, answer, message', [
-    (dict(img_id=None), {}, 'a_questions.json, question 1 has no "img_id", only active, answers_ids, question'),
-    (dict(question=None), {}, 'question 1 has no "question"'),
-    (dict(answers_ids=None), {}, 'question 1 has no "answers_ids"'),
-    ({}, dict(id=None), 'a_answers.json, answer 1 has no "id", only active, answer'),
-])
-def test_questions_that_lack_a_key_are_named(image, tmp_path, question, answer, message):
-    for name, entry in (
-            ('questions', dict(active=True, img_id='a', question='What?', answers_ids=[0]) | question),
-            ('answers', dict(active=True, id=0, answer='a field') | answer)):
-        content = {name: [{key: value for key, value in entry.items() if value is not None}]}
-        (tmp_path / f'a_{name}.json').write_text(json.dumps(content))
-    with pytest.raises(ValueError, match=message):
-        list(QuestionRecords(tmp_path / 'a_questions.json', image))
 
 
 def test_the_commands_make_and_verify_records(tmp_path):
