@@ -14,10 +14,10 @@ from rstoolbox.structures import Answer
 from ..embedded import make_embedded
 from .converters.objects import AnnotatedImage, AnnotatedObject, ObjectConverter
 from .falcon_sft import FalconSFT
-from .mini_falcon_scenes import GROUNDS, OBJECTS, SIZE, draw_objects, draw_scene
+from .mini_falcon_scenes import GROUNDS, OBJECTS, SIZE, draw_objects, draw_scene, draw_site
 from .record_files import write_records
 
-VERSION = 4  # of the generator: a folder written by another one is made anew
+VERSION = 5  # of the generator: a folder written by another one is made anew
 SPLITS = dict(train=1., val=0.1, test=0.1)  # scenes, as a share of those of the training split
 DATES = 5  # later than that of the scene
 PLACES = ('upper left', 'upper right', 'lower left', 'lower right')
@@ -28,7 +28,8 @@ class MiniFalcon(FalconSFT):
     """The embedded records, made on first use.
 
     Scenes of 96 x 96 pixels, four grounds with one to three objects of four classes, small or large, at any angle; the
-    same scene on five later dates, where an object has come or gone, or nothing has. Splits share no scene.
+    same scene on five later dates: with a building site, with an object more or less, or as it was. Splits share no
+    scene.
 
     ::
 
@@ -148,16 +149,19 @@ def _later(name):
 
 
 def _change(objects, rng):
-    """The objects of the later date, and those that have come or gone."""
-    kind = rng.integers(4)
-    if kind == 0:
-        return objects, []
-    if kind == 1 and len(objects) > 1:
-        return objects[1:], objects[:1]
-    for _ in range(50):
-        thing = draw_objects(rng)[0]
-        if all(np.hypot(*(thing.centre - other.centre)) > (thing.length + other.length) / 2 + 3 for other in objects):
-            return [*objects, thing], [thing]
+    """The objects of the later date, and what has come or gone."""
+    kind = rng.choice(['nothing', 'object', 'site', 'site'])
+    if kind == 'site':
+        site = draw_site(rng)
+        return [*objects, site], [site]
+    if kind == 'object':
+        if len(objects) > 1 and rng.random() < 0.5:
+            return objects[1:], objects[:1]
+        for _ in range(50):
+            thing = draw_objects(rng)[0]
+            if all(np.hypot(*(thing.centre - other.centre)) > (thing.length + other.length) / 2 + 3
+                   for other in objects):
+                return [*objects, thing], [thing]
     return objects, []
 
 

@@ -15,12 +15,15 @@ OBJECTS = dict(
     pool=((70, 214, 232), ((-.5, -.2), (.5, -.2), (.5, .2), (-.5, .2))),
     tank=((120, 120, 130), tuple((.36 * np.cos(angle), .36 * np.sin(angle))
                                  for angle in np.linspace(0, 2 * np.pi, 8, endpoint=False))))
+# What later dates may show: bare earth over whatever was there.
+SHAPES = dict(OBJECTS, site=((92, 58, 40), ((-.5, -.4), (.5, -.4), (.5, .4), (-.5, .4))))
 LENGTHS = dict(small=(20, 25), large=(34, 40))  # pixels
+SITE_LENGTHS = (36, 46)
 
 
 @dataclass
 class DrawnObject:
-    """An object: its class, 'small' or 'large', centre (2,), angle in radians and length in pixels."""
+    """An object or a site: its class, 'small' or 'large', centre (2,), angle in radians and length in pixels."""
 
     category: str
     extent: str
@@ -31,12 +34,12 @@ class DrawnObject:
     @property
     def polygon(self):
         """(K, 2) outline in pixels, x before y."""
-        return self._place(OBJECTS[self.category][1])
+        return self._place(SHAPES[self.category][1])
 
     @property
     def quad(self):
         """(4, 2) corners of the smallest box along the object."""
-        outline = np.array(OBJECTS[self.category][1])
+        outline = np.array(SHAPES[self.category][1])
         (left, top), (right, bottom) = outline.min(0), outline.max(0)
         return self._place(((left, top), (right, top), (right, bottom), (left, bottom)))
 
@@ -75,12 +78,19 @@ def draw_objects(rng):
     return sorted(objects, key=lambda thing: tuple(thing.centre[::-1]))  # from top to bottom
 
 
+def draw_site(rng):
+    """A building site at any angle, all of it within the scene."""
+    site = DrawnObject('site', 'large', np.zeros(2), rng.uniform(0, np.pi), rng.uniform(*SITE_LENGTHS))
+    site.centre = rng.uniform(-site.polygon.min(0), SIZE - site.polygon.max(0))
+    return site
+
+
 def draw_scene(ground, objects, rng):
     """Draw a scene.
 
     Args:
         ground (str): One of :data:`GROUNDS`.
-        objects (list[DrawnObject]): What stands on it.
+        objects (list[DrawnObject]): What stands on it; later ones cover earlier ones.
         rng (numpy.random.Generator): Of textures and light; the same state gives the same picture.
 
     Returns:
@@ -95,7 +105,7 @@ def draw_scene(ground, objects, rng):
     drawn = Image.fromarray(np.uint8(np.clip(image, 0, 255))).resize((4 * SIZE, 4 * SIZE), Image.Resampling.NEAREST)
     pen = ImageDraw.Draw(drawn)
     for thing in objects:
-        shade = np.clip(np.array(OBJECTS[thing.category][0]) + rng.normal(0, 6), 0, 255)
+        shade = np.clip(np.array(SHAPES[thing.category][0]) + rng.normal(0, 6), 0, 255)
         pen.polygon([tuple(point) for point in 4 * thing.polygon], fill=tuple(map(int, shade)))
     small = np.asarray(drawn.resize((SIZE, SIZE), Image.Resampling.BOX), np.float64)
     return np.uint8(np.clip(small * rng.uniform(0.9, 1.1) + rng.normal(0, 2, small.shape), 0, 255))
