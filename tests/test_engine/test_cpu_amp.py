@@ -1,10 +1,13 @@
 """Mixed precision on a CPU: bfloat16 in the forward pass alone."""
 
+import platform
+
+import pytest
 import torch
 from mmengine.registry import OPTIM_WRAPPERS
 from torch import nn
 
-import rstoolbox.engine  # noqa: F401, registers the wrapper
+from rstoolbox.engine import cpu_amp  # registers the wrapper
 
 
 def test_products_are_bfloat16_and_weights_stay_float32():
@@ -22,3 +25,14 @@ def test_products_are_bfloat16_and_weights_stay_float32():
         losses.append(loss.item())
     assert losses[-1] < losses[0]
     assert model.weight.dtype == torch.float32
+
+
+@pytest.mark.parametrize('machine, capability, slow', [
+    ('x86_64', 'AVX2', True), ('x86_64', 'AVX512', False), ('aarch64', 'DEFAULT', False)])
+def test_a_cpu_that_does_not_multiply_bfloat16_is_named(monkeypatch, machine, capability, slow):
+    monkeypatch.setattr(platform, 'machine', lambda: machine)
+    monkeypatch.setattr(torch.backends.cpu, 'get_cpu_capability', lambda: capability)
+    said = []
+    monkeypatch.setattr(cpu_amp, 'print_log', lambda text, **kwargs: said.append(text))
+    OPTIM_WRAPPERS.build(dict(type='CPUAmpOptimWrapper', optimizer=torch.optim.SGD(nn.Linear(2, 1).parameters(), 0.1)))
+    assert [text.startswith('This CPU (AVX2) cannot multiply bfloat16') for text in said] == [True] * slow
