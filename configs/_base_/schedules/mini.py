@@ -16,7 +16,8 @@ matching = dict(start=4, interval=4, growth=1)
 train_cfg = dict(by_epoch=True, max_epochs='${max_epochs}', val_interval=1)
 optim_wrapper = dict(
     type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr='${learning_rate}', weight_decay='${weight_decay}', fused=True))
+    optimizer=dict(type='AdamW', lr='${learning_rate}', weight_decay='${weight_decay}', fused=True),
+    paramwise_cfg=dict(custom_keys={'student.backbone': dict(lr_mult='${oc.select:start_lr_mult,1.}')}))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.05, by_epoch=True, begin=0, end=2, convert_to_iter_based=True),
     dict(type='CosineAnnealingLR', T_max='${max_epochs}', by_epoch=True, begin=0, end='${max_epochs}',
