@@ -14,16 +14,16 @@ statistics = dict(
     rgb='{{fileDirname}}/statistics/mini_s2s_rgb.json')
 
 mini_source = dict(
-    type='MiniS2S', data_root='${data_root}', images_per_class='${images_per_class}', split_ratio=(0.6, 0.15, 0.25),
-    seed='${randomness.seed}')
-ms_source = dict(_inherit_='${mini_source}', modality='ms', bands='${ms_bands}')
-rgb_source = dict(_inherit_='${mini_source}', modality='rgb', bands='${rgb_bands}')
+    type='MiniS2S', data_root='${data_root}', images_per_class='${images_per_class}', seed='${randomness.seed}')
+ms_source = dict(_inherit_='${mini_source}', modality='ms', bands='${ms_bands}', split_ratio=(0.7, 0.1, 0.2))
+rgb_source = dict(_inherit_='${mini_source}', modality='rgb', bands='${rgb_bands}', split_ratio=(0.4, 0.2, 0.4))
 
 pack = dict(type='mmpretrain.PackInputs', meta_keys=('sample_id', 'img_path', 'img_shape', 'bands'))
 plain_pipeline = [dict(type='LoadRaster'), dict(type='ToReflectance'), '${pack}']
 train_pipeline = [
     dict(type='LoadRaster'),
     dict(type='ToReflectance'),
+    dict(type='mmpretrain.RandomCrop', crop_size=48),
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(type='RandomRot90'),
     dict(type='RadiometricJitter', brightness=0.2, contrast=0.2, band_gain=0.05),
@@ -36,6 +36,7 @@ matcher_plain_pipeline = [dict(type='LoadRaster'), dict(type='ToReflectance'), '
 matcher_pipeline = [
     dict(type='LoadRaster'),
     dict(type='ToReflectance'),
+    dict(type='mmpretrain.RandomCrop', crop_size=48),
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(type='RandomRot90'),
     '${pack_matcher}',
