@@ -7,7 +7,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from rstoolbox.datasets.falcon import FalconSFT, MiniFalcon, Record, RecordStore, verify_records, write_records
 from rstoolbox.datasets.falcon.images import load_image
@@ -176,6 +176,24 @@ def test_embedded_records_hold_all_tasks_and_what_was_drawn(mini):
             colour = item['inputs'][y, x].numpy().astype(int)
             assert np.abs(colour - colours[item['data_samples'].category]).max() < 60
     assert DATASETS.build(dict(type='MiniFalcon', data_root=str(mini), scenes=12, tasks=['IMG_CLS']))[0]
+
+
+def test_later_dates_differ_where_the_records_say(mini):
+    records = [record for record in MiniFalcon(mini, scenes=12).records if record.task == 'PIX_CHG']
+    shares, unchanged = [], 0
+    for record in records:
+        before, after = (np.asarray(Image.open(mini / 'images' / name), float) for name in record.images)
+        polygons = head_for('PIX_CHG').decode(record.answer, (96, 96)).polygons
+        unchanged += not polygons
+        mask = Image.new('1', (96, 96))
+        for rings in polygons:
+            ImageDraw.Draw(mask).polygon([tuple(point) for point in np.reshape(rings[0], (-1, 2))], fill=1)
+        mask, difference = np.asarray(mask), np.abs(after - before).mean(2)
+        shares.append(mask.mean())
+        if polygons:
+            assert difference[mask].mean() > difference[~mask].mean() + 10
+    assert len(records) == 12 * 5 and 0.1 < unchanged / len(records) < 0.5
+    assert 0.3 < np.mean(np.array(shares) > 0.1) < 0.7  # a building site covers a tenth and more of the scene
 
 
 def test_the_same_seed_gives_the_same_bytes(mini, tmp_path):
