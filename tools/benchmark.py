@@ -15,7 +15,7 @@ from rstoolbox.engine.benchmark import Scheduler, read_spec
 from rstoolbox.engine.benchmark.progress import Progress
 from rstoolbox.engine.benchmark.report import draw, write_rows
 from rstoolbox.engine.benchmark.scheduler import DONE, FAILED
-from rstoolbox.engine.errors import OptionAction, readable_errors
+from rstoolbox.engine.errors import OptionAction, check_output, count, readable_errors
 
 
 def parse_args():
@@ -23,7 +23,7 @@ def parse_args():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('spec', help='a Python file that says what is compared, e.g. configs/benchmarks/mini.py')
     parser.add_argument('--out', type=Path, help='output folder (default: work_dirs/benchmark/<name of the spec>)')
-    parser.add_argument('--jobs', type=_jobs, default=1, help='how many runs at a time (default: 1)')
+    parser.add_argument('--jobs', type=count, default=1, help='how many runs at a time (default: 1)')
     parser.add_argument('--launcher', choices=('none', 'slurm'), default='none', help="'slurm' starts each with srun")
     parser.add_argument('--partition', help='partition of the Slurm cluster')
     parser.add_argument('--amp', action='store_true', help='train in mixed precision, as of tools/train.py')
@@ -41,6 +41,7 @@ def main():
     args = parse_args()
     out = args.out or Path('work_dirs/benchmark', Path(args.spec).stem)
     runs = read_spec(args.spec, args.cfg_options, args.amp)
+    check_output('--out', out, folder=True)
     scheduler = Scheduler(runs, out / 'runs', out / 'stages', args.jobs, args.partition)
     progress = Progress(scheduler.cells)
 
@@ -52,30 +53,32 @@ def main():
         if cell.state == DONE:
             write_rows(rows(), out)
 
-    if not args.report_only:
+    if args.report_only:
+        scheduler.look()
+    else:
         scheduler.changed = changed
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) != signal.SIG_IGN:  # nohup
+                signal.signal(number, signal.default_int_handler)
         try:
             with progress:
                 scheduler.run(progress.tick)
         except KeyboardInterrupt:
             sys.exit('stopped; the same command goes on from here')
-    scheduler.changed = lambda cell: None
-    scheduler.look()
     write_rows(rows(), out)
     draw(rows(), out)
     missing = [cell for cell in scheduler.cells if cell.state != DONE]
     print(f'\n{(out / "table.md").read_text()}\nresults.csv, table.md and pictures are in {out}')
     if missing:
-        failed = [f'{cell.run.name} {cell.why}, see {cell.log}' if cell.state == FAILED else cell.run.name
-                  for cell in missing]
-        sys.exit(f'{len(missing)} of {len(runs)} runs have no result:\n  ' + '\n  '.join(failed))
+        sys.exit(f'{len(missing)} of {len(runs)} runs have no result:\n  ' + '\n  '.join(map(_reason, missing)))
 
 
-def _jobs(text):
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is no whole number, 1 or more")
-    return int(text)
+def _reason(cell):
+    if cell.state == FAILED:
+        return f'{cell.run.name} {cell.why}, see {cell.log}'
+    if cell.earlier != cell.run.key:
+        return f'{cell.run.name} was run with other settings; the spec and --cfg-options of then show its result'
+    return cell.run.name
 
 
 if __name__ == '__main__':

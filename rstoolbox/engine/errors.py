@@ -147,7 +147,7 @@ def read_config(path, options=None):
     except ConfigError:
         raise
     except (Exception, SystemExit) as error:  # a config is code, which may fail in any way there is
-        raise ConfigError(f"The config '{path}' cannot be read: {_reason(error)}.") from error
+        raise ConfigError(f"The config '{path}' cannot be read: {reason_of(error)}.") from error
     if 'model' not in cfg:
         raise ConfigError(f"The config '{path}' describes no 'model'. Give it a _base_ that does, such as those in "
                           'configs/_base_, or name one of the configs that inherit from it.')
@@ -195,8 +195,8 @@ def _is_count(value, least):
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
-def _reason(error):
-    """One line that says what stopped the reading of a config."""
+def reason_of(error):
+    """One line that says what stopped the reading of a config, or of another file that is read as one."""
     cause = first_cause(error)
     if isinstance(cause, SyntaxError):
         # mmengine parses configs and bases namelessly; only its frames know which it was.

@@ -1,4 +1,4 @@
-"""Runs of a benchmark, with a stand-in for the training: what is started, how often, and what is said of it."""
+"""Runs of a benchmark over a stand-in for the training: what is started, how often, and what is said of it."""
 
 import io
 import json
@@ -10,57 +10,12 @@ import time
 from types import SimpleNamespace
 
 import pytest
-import torch
 from mmengine.config import Config
 from rich.console import Console
 
 from rstoolbox.engine.benchmark import Run, Scheduler, read_result
 from rstoolbox.engine.benchmark import scheduler as module
 from rstoolbox.engine.benchmark.progress import Progress
-
-# Stands in for train.py: notes that it was started, and behaves as its method's name says.
-TRAIN = """
-import json, os, pathlib, shutil, signal, sys, time
-here = pathlib.Path(__file__).parent
-folder = pathlib.Path(sys.argv[sys.argv.index('--work-dir') + 1])
-with open(folder / 'started.jsonl', 'a') as file:
-    file.write(json.dumps(dict(arguments=sys.argv[1:], pid=os.getpid(), threads=os.environ['OMP_NUM_THREADS'])) + '\\n')
-def write(name, **content):
-    (folder / name).write_text(json.dumps(content))
-if (here / 'no_data').exists():
-    sys.exit('error: there is no data set')
-write('stage.json', fingerprint='f', finished=False)
-if 'crash' in str(folder):
-    print('\\n'.join(map(str, range(40))))
-    sys.exit('error: the disk is made of cheese')
-if 'killed' in str(folder):
-    os.kill(os.getpid(), signal.SIGKILL)
-if 'empty' in str(folder):
-    sys.exit()
-while 'slow' in str(folder) and not (here / 'go').exists():
-    time.sleep(0.02)
-shutil.copy(here / 'best.pth', folder / 'best_student.pth')
-write('test.json', metrics=dict(accuracy=50., precision=51., recall=52., f1=53.))
-write('cost.json', seconds_per_epoch=2., extra_parameters=7, peak_memory_mib=100.)
-write('environment.json', splits=dict(test='abc'))
-scalars = folder / 'now/vis_data/scalars.json'
-scalars.parent.mkdir(parents=True, exist_ok=True)
-scalars.write_text('{"accuracy": 40.0, "step": 1}\\n{"accuracy": 45.0, "step": 2}')
-write('stage.json', fingerprint='f', finished=True, artifact=str(folder / 'best_student.pth'))
-"""
-
-
-@pytest.fixture
-def tools(tmp_path, monkeypatch):
-    folder = tmp_path / 'tools'
-    folder.mkdir()
-    (folder / 'train.py').write_text(TRAIN)
-    (folder / 'slurm_train.sh').write_text('#!/usr/bin/env bash\necho "$@" $GPUS $PORT > "$4/srun.txt"; exit 1\n')
-    (folder / 'slurm_train.sh').chmod(0o755)
-    torch.save(dict(state_dict={}, meta=dict(epoch=2)), folder / 'best.pth')
-    monkeypatch.setattr(module, 'TOOLS', folder)
-    monkeypatch.delenv('OMP_NUM_THREADS', raising=False)
-    return folder
 
 
 def _run(method='kd', seed=0, key='key', dataset='mini'):
@@ -131,6 +86,22 @@ def test_what_is_finished_is_not_run_again_and_what_failed_goes_on(tools, tmp_pa
     good, bad = scheduler.cells
     assert len(_starts(good)) == 1 and good.state == 'done' and good.seconds is None
     assert len(_starts(bad)) == 2 and '--resume' in _starts(bad)[1]['arguments']
+
+
+def test_what_is_finished_counts_from_the_start_on(tools, tmp_path):
+    _schedule(tmp_path, _run(), _run(seed=1)).run()
+    known = []
+    scheduler = _schedule(tmp_path, _run('slow'), _run(), _run(seed=1),
+                          changed=lambda cell: known.append(sum(other.result is not None for other in scheduler.cells)))
+    seen = []
+
+    def tick():
+        seen.append([cell.state for cell in scheduler.cells])
+        (tools / 'go').touch()
+
+    scheduler.run(tick)
+    assert seen[0] == ['running', 'done', 'done']
+    assert known == [2, 2, 2, 3]  # never fewer: a report that is written at each would lose rows
 
 
 def test_a_run_of_other_settings_is_no_result_and_is_not_resumed(tools, tmp_path):

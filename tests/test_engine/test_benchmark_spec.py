@@ -30,6 +30,10 @@ def spec(tmp_path):
     return write
 
 
+def test_a_packaged_spec_is_read():
+    assert {run.dataset for run in read_spec('rstoolbox::benchmarks/mini.py')} == {'mini'}
+
+
 def test_every_combination_is_one_run(spec):
     runs = read_spec(spec())
     assert len({run.name for run in runs}) == len({run.key for run in runs}) == len(runs) == 2 * 2 * (1 + 3 * 2)
@@ -48,6 +52,31 @@ def test_a_spec_inherits_from_another(spec):
     child.write_text("_base_ = './spec.py'\nseedz = [7]\n")
     with pytest.raises(ConfigError, match="nothing reads 'seedz'. Did you mean 'seeds'"):
         read_spec(str(child))
+
+
+OWN_LOSS = """
+from rstoolbox.models import TransferLoss
+from rstoolbox.registry import TRANSFER_LOSSES
+
+@TRANSFER_LOSSES.register_module(name='{0}')
+class OwnLoss(TransferLoss):
+    def compare(self, student, teacher, labels, progress):
+        return (student['logits'] - teacher['logits']).abs().mean()
+"""
+
+
+def test_a_method_of_ones_own_is_imported_by_the_spec_or_by_the_config(spec, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ('loss_of_spec', 'loss_of_config'):
+        (tmp_path / f'{name}.py').write_text(OWN_LOSS.format(name))
+    (tmp_path / 'own.py').write_text("_base_ = 'rstoolbox::sembridge/r18_ms2rgb.py'\n"
+                                     "custom_imports = dict(imports='loss_of_config')\n")
+    lines = (f"datasets = dict(own=dict(config='{tmp_path}/own.py'))\npairs = dict(same={{{{}}}})\n"
+             "methods = dict(own=dict(type='{}'))\n")
+    assert len(read_spec(spec(lines.format('loss_of_config')))) == 2 * 3
+    runs = read_spec(spec(lines.format('loss_of_spec') + "custom_imports = dict(imports=['loss_of_spec'])"))
+    # What trains a run reads its config alone.
+    assert all(run.cfg.custom_imports.imports == ['loss_of_config', 'loss_of_spec'] for run in runs)
 
 
 def test_a_method_takes_the_place_of_kd(spec):
@@ -107,7 +136,11 @@ def test_the_shipped_benchmarks_can_be_read(name, number):
     ("datasets = dict(mini=dict(confg='x'))", "datasets.mini has no 'confg'. Did you mean 'config'"),
     ("datasets = dict(mini=dict(config='rstoolbox::sembridge/r18_ms2rbg.py'))", r'Nearest: sembridge/r18_ms2rgb.py'),
     ("datasets = dict(mini=dict(config='rstoolbox::kd/kd_r18_r18_mini_ms2rgb.py'))", 'no experiment with the rows'),
-    ('1 +', 'cannot be read: SyntaxError')])
+    ("methods = dict(kd=dict(type='KD', tau=[3.]))", r'methods.kd: tau of KD must be above 0 and finite, got \[3.0\]'),
+    ("methods = dict(ls=dict(type='LSKD', loss='KD'))", 'spec.py, methods.ls: loss of LSKD is the config of'),
+    ('1 +', r'cannot be read: .*spec.py, line 7 is no Python \(.*\): 1 \+'),
+    ('max_epochs = epochs', r'cannot be read: .*spec.py, line 7: NameError: '),
+    ("custom_imports = dict(imports=['no_such_losses'])", 'custom_imports: .*no_such_losses.* on PYTHONPATH')])
 def test_what_is_wrong_is_said_with_its_place(spec, lines, message):
     with pytest.raises(ConfigError, match=message):
         read_spec(spec(lines))
@@ -139,6 +172,10 @@ def test_a_method_that_needs_more_maps_says_what_to_set_and_takes_that(spec):
     assert len(read_spec(spec(lines.format(deep)))) == 2 * 3
 
 
-def test_no_such_spec():
-    with pytest.raises(ConfigError, match='configs/benchmarks'):
-        read_spec('nowhere.py')
+@pytest.mark.parametrize('path, message', [
+    ('nowhere.py', "no config file 'nowhere.py' .* Specs that came along are in configs/benchmarks"),
+    (str(ROOT / 'configs/benchmarks/mimi.py'), 'Nearest: mini.py'),
+    ('rstoolbox::benchmarks/mimi.py', 'Nearest: benchmarks/mini.py')])
+def test_no_such_spec(path, message):
+    with pytest.raises(ConfigError, match=message):
+        read_spec(path)

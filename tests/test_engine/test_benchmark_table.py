@@ -5,7 +5,7 @@ import math
 import pytest
 from scipy import stats
 
-from rstoolbox.engine.benchmark import markdown, read_csv, summarise, write_csv
+from rstoolbox.engine.benchmark import markdown, read_csv, report, summarise, write_csv
 from rstoolbox.engine.benchmark.report import draw, write_rows
 from rstoolbox.engine.benchmark.table import paired_difference
 
@@ -64,6 +64,18 @@ def test_tables_and_pictures_are_written(tmp_path):
         assert (tmp_path / f'{name}.png').stat().st_size > 5000, name
 
 
+def test_tables_and_pictures_call_methods_alike(tmp_path, monkeypatch):
+    drawn = {}
+    monkeypatch.setattr(report, 'plot_cost', lambda points, *rest: drawn.update(cost=points))
+    monkeypatch.setattr(report, 'plot_bars', lambda *arguments: drawn.update(bars=arguments[:2]))
+    draw(ROWS, tmp_path)
+    assert [point[:2] for point in drawn['cost']] == [('no transfer', False), ('kd', False), ('kd', True)]
+    methods, baseline = drawn['bars']
+    assert list(methods) == ['kd'] and methods['kd'][True][0] == 69. and baseline == 65.
+    for name in ('no transfer', 'kd', 'kd + SemBridge'):
+        assert f'| {name} | ' in markdown(ROWS)
+
+
 def test_what_an_evaluator_did_not_measure_stays_empty(tmp_path):
     rows = [dict(row(method, False, 0, None), precision=None) for method in ('none', 'kd')]
     write_rows(rows, tmp_path)
@@ -76,9 +88,22 @@ def test_what_an_evaluator_did_not_measure_stays_empty(tmp_path):
     assert plain['to_none'] == (1., None) and plain['accuracy'] == {0: 61.}
 
 
+def test_a_csv_that_a_spreadsheet_saved_gives_back_its_rows(tmp_path):
+    path = tmp_path / 'a.csv'
+    write_csv(ROWS, path)
+    lines = [f'{line},{note}' for line, note in zip(path.read_text().splitlines(), ['note', *'abcdefg'])]
+    path.write_text('\ufeff' + '\r\n'.join(lines) + '\r\n', encoding='utf-8')
+    assert read_csv(path) == ROWS
+
+
 @pytest.mark.parametrize('change, message', [
     (lambda text: text.replace('accuracy,', 'acuracy,', 1), 'no column accuracy'),
+    (lambda text: text.replace(',', ';'), 'no column dataset.* among those that commas separate'),
     (lambda text: text.replace(',60.0,', ',sixty,'), "line 2: accuracy = 'sixty', expected a number"),
+    (lambda text: text.replace(',60.0,', ',nan,'), "line 2: accuracy = 'nan', expected a number"),
+    (lambda text: text.replace('none,no,0,', 'none,no,0.5,'), "line 2: seed = '0.5', expected a whole number"),
+    (lambda text: text.replace('kd,yes,1,', 'kd,TRUE,1,'), "line 6: sembridge = 'TRUE', expected yes or no"),
+    (lambda text: text[:text.rindex(',6.0,7.0')], 'line 8 ends before extra_parameters.*--report-only writes'),
     (lambda text: text + text.splitlines()[1] + '\n', 'line 9: the run EU/r18_r18/none/no/0 stands there twice')])
 def test_a_damaged_csv_is_refused_with_its_line(tmp_path, change, message):
     path = tmp_path / 'a.csv'

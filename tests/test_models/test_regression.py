@@ -294,7 +294,7 @@ def test_ofd_asks_only_that_be_low_what_the_teacher_cuts_off():
     ([[-1., float('nan')]], 'at most 0, got nan'),
     ([[-1.]], r'margins for \[1\] channels, .* have \[2\]; give one for each'),
     ([[-1., -1.], [-1., -1.]], r'margins for \[2, 2\] channels, .* have \[2\]'),
-])
+    ([-1., -1.], r'in lists, a list for each pair of maps .*, got \[-1.0, -1.0\]')])
 def test_margins_that_do_not_fit_are_named(margins, message):
     with pytest.raises(ValueError, match=message):
         call(build('OFD', margins=margins), [torch.randn(2, 3, 4, 4)], [torch.randn(2, 2, 4, 4)])

@@ -128,6 +128,8 @@ def test_other_class_counts_and_shapes_are_refused(any_loss):
     (dict(type='DKD', tau=float('inf')), 'tau of DKD must be above 0 and finite'),
     (dict(type='DKD', warmup=20), 'warmup of DKD is a share from 0 to 1, got 20'),
     (dict(type='LSKD', loss=dict(type='SKA')), 'standardises logits, but SKA compares tokens'),
+    (dict(type='LSKD', loss='KD'), "loss of LSKD is the config of a transfer loss .*, got 'KD'"),
+    (dict(type='LSKD', loss=dict(tau=4.)), r"loss of LSKD is .*, got {'tau': 4.0}"),
     (dict(type='MLKD', taus=[]), 'taus of MLKD are one temperature or more'),
     (dict(type='MLKD', taus=[2., 0.]), r'taus\[1\] of MLKD must be above 0'),
     (dict(type='MLKD', class_weight=-1.), 'class_weight of MLKD must be at least 0'),

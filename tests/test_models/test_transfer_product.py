@@ -31,6 +31,18 @@ def test_a_hyper_parameter_that_is_no_number_is_named(name):
                 TRANSFER_LOSSES.build({'type': name, parameter: value})
 
 
+@pytest.mark.parametrize('name', [*LOSSES, 'SKA'])
+def test_a_teacher_of_fewer_rows_is_not_compared_with_all(name):
+    def outputs(rows):
+        return dict(logits=torch.randn(rows, 5), embedding=torch.randn(rows, 16), tokens=torch.randn(rows, 4, 16),
+                    feats=[torch.randn(rows, 16, 4, 4), torch.randn(rows, 16, 2, 2)])
+
+    loss = TRANSFER_LOSSES.build(dict(type=name))
+    loss.prepare(outputs(4), outputs(4))
+    with pytest.raises(ValueError, match=f'{name} compares row by row, .* gives 4 rows of .* the teacher 1;'):
+        loss(outputs(4), outputs(1), labels=torch.arange(4))
+
+
 @pytest.mark.parametrize('rematched', [False, True], ids=['first match', 'SFM'])
 @pytest.mark.parametrize('aligned', [False, True], ids=['plain', 'SKA'])
 @pytest.mark.parametrize('name', LOSSES)

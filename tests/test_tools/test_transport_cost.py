@@ -100,6 +100,12 @@ def test_more_samples_than_there_are_is_refused(config, finished):
     assert done.returncode == 2 and '--samples 99: expected 1 to 5' in done.stderr
 
 
+def test_an_output_that_cannot_be_written_is_said_first(config, tmp_path):
+    (tmp_path / 'taken').touch()
+    done = _tool('analysis/transport_cost.py', config, tmp_path / 'nowhere', '--out', tmp_path / 'taken')
+    assert done.returncode == 1 and f"--out: '{tmp_path}/taken' is a file. Name a folder" in done.stderr
+
+
 def test_an_experiment_without_a_match_is_named(tmp_path):
     config = tmp_path / 'plain.py'
     config.write_text(f"_base_ = ['{ROOT}/configs/_base_/datasets/mini_s2s.py', "

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from rstoolbox.engine import Experiment
-from rstoolbox.engine.errors import OptionAction, read_config, readable_errors, seed_number
+from rstoolbox.engine.errors import OptionAction, check_output, count, read_config, readable_errors, seed_number
 from rstoolbox.engine.representations import Representations
 from rstoolbox.evaluation import transport_costs
 from rstoolbox.structures import write_json
@@ -28,23 +28,22 @@ def main():
     parser.add_argument('config', help='the experiment, as given to tools/train.py')
     parser.add_argument('work_dir', help='where its finished run is')
     parser.add_argument('--out', type=Path, help='folder for the numbers and the picture (default: the work dir)')
-    parser.add_argument('--samples', type=int, help='drawn of each class in a resample (default: 3 of 4 of what the '
+    parser.add_argument('--samples', type=count, help='drawn of each class in a resample (default: 3 of 4 of what the '
                         'smallest class has)')
-    parser.add_argument('--resamples', type=int, default=20)
+    parser.add_argument('--resamples', type=count, default=20)
     parser.add_argument('--seed', type=seed_number, default=0)
     parser.add_argument('--cfg-options', nargs='+', action=OptionAction, default={}, metavar='KEY=VALUE',
                         help='those that the run was started with')
     args = parser.parse_args()
+    check_output('--out', args.out, folder=True)
     experiment = Experiment(read_config(args.config, args.cfg_options), args.work_dir)
     experiment.open()
     found = Representations(experiment)
     smallest = min(np.bincount(labels)[np.unique(labels)].min()
                    for labels in (found.teacher_labels, found.student_labels))
     samples = max(3 * int(smallest) // 4, 1) if args.samples is None else args.samples
-    if not 1 <= samples <= smallest:
+    if samples > smallest:
         parser.error(f'--samples {samples}: expected 1 to {smallest}, which is what the smallest class has')
-    if args.resamples < 1:
-        parser.error(f'--resamples {args.resamples}: expected 1 or more')
     result = measure(found, samples, args.resamples, args.seed)
     out = args.out or Path(args.work_dir)
     for space, costs in result.items():

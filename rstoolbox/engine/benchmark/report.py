@@ -8,7 +8,7 @@ from rstoolbox.visualization.benchmark import plot_bars, plot_cost
 
 from .results import write_csv
 from .spec import NO_TRANSFER
-from .table import markdown, spread, summarise
+from .table import markdown, spread, summarise, title
 
 
 def write_rows(rows, out):
@@ -37,6 +37,7 @@ def draw(rows, out):
                 baseline = accuracy[0]
             else:
                 bars.setdefault(entry['method'], {})[entry['sembridge']] = accuracy
-            points.append((entry['method'], entry['sembridge'], mean(entry['seconds_per_epoch'].values()), accuracy))
+            seconds = mean(entry['seconds_per_epoch'].values())
+            points.append((title(entry['method']), entry['sembridge'], seconds, accuracy))
         plot_bars(bars, baseline, Path(out) / f'bars_{dataset}_{pair}.png', f'{dataset}, {pair}')
         plot_cost(points, Path(out) / f'cost_{dataset}_{pair}.png', f'{dataset}, {pair}')

@@ -3,6 +3,7 @@
 import csv
 import io
 import logging
+import math
 from pathlib import Path
 
 from mmengine.logging import print_log
@@ -68,16 +69,18 @@ def read_csv(path):
 
     Raises:
         FileNotFoundError: No such file.
-        ValueError: It lacks columns, a cell is no number, or a run stands there twice.
+        ValueError: It lacks columns, a line is cut short, a cell holds what cannot be there, or a run stands there
+            twice.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"There is no '{path}'. tools/benchmark.py writes a results.csv.")
-    with path.open(newline='', encoding='utf-8') as file:
+    with path.open(newline='', encoding='utf-8-sig') as file:  # a spreadsheet may put a mark in front
         reader = csv.DictReader(file)
         missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
         if missing:
-            raise ValueError(f"'{path}' is no result of tools/benchmark.py: it has no column {', '.join(missing)}.")
+            raise ValueError(f"'{path}' is no result of tools/benchmark.py: it has no column {', '.join(missing)} "
+                             'among those that commas separate. --report-only writes the file anew.')
         rows, seen = [], set()
         for number, cells in enumerate(reader, 2):
             row = {column: _value(cells[column], column, f'{path}, line {number}') for column in COLUMNS}
@@ -90,10 +93,17 @@ def read_csv(path):
 
 
 def _value(text, column, where):
+    if text is None:
+        raise ValueError(f'{where} ends before {column}. tools/benchmark.py --report-only writes the file anew.')
+    if column == 'sembridge' and text not in ('yes', 'no'):
+        raise ValueError(f"{where}: sembridge = '{text}', expected yes or no.")
     kind = WORDS.get(column, float)
-    if not text and column not in WORDS:
+    if not text and kind is float:
         return None
     try:
-        return kind(text)
-    except (ValueError, TypeError):
-        raise ValueError(f"{where}: {column} = '{text}', expected a number.") from None
+        value = kind(text)
+    except ValueError:
+        value = math.nan
+    if kind is not str and not math.isfinite(value):
+        raise ValueError(f"{where}: {column} = '{text}', expected a {'whole ' if kind is int else ''}number.")
+    return value

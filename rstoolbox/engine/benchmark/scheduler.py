@@ -48,6 +48,11 @@ class Cell:
         return '\n'.join(lines[-TAIL:])
 
     @property
+    def earlier(self):
+        """The key of the settings that its folder holds a run of; its own, where it holds none."""
+        return read_record(self.folder / RECORD, ('key',)).get('key', self.run.key)
+
+    @property
     def has_stages(self):
         """Whether all that its students share is there: its own training has begun."""
         return (self.folder / 'stage.json').is_file()
@@ -80,6 +85,7 @@ class Scheduler:
 
         A ``KeyboardInterrupt`` stops the processes before it goes on its way.
         """
+        self.look()
         try:
             while True:
                 for cell in self.cells:
@@ -97,8 +103,10 @@ class Scheduler:
 
     def look(self):
         """Read what is finished, and start nothing."""
+        for cell in self.cells:  # all before the first is announced, as a report then is of all
+            cell.result = read_result(cell.run, cell.folder)
         for cell in self.cells:
-            self._set(cell, result=read_result(cell.run, cell.folder))
+            self._set(cell, result=cell.result)
 
     def _set(self, cell, state=None, result=None):
         if result is not None:
@@ -128,13 +136,13 @@ class Scheduler:
 
     def _start(self, cell):
         run, config = cell.run, cell.folder / 'config.py'
-        record = read_record(cell.folder / RECORD, ('key',))
+        earlier = cell.earlier
         # What an earlier version of the spec left is set aside by the run itself.
-        resume = record.get('key', run.key) == run.key
+        resume = earlier == run.key
         tested = cell.folder / 'test.json'
         if not resume and tested.is_file():
             # Should this run end before it sets the rest aside, the score would count as one of the new settings.
-            tested.replace(cell.folder / f'test-{record["key"]}.json')
+            tested.replace(cell.folder / f'test-{earlier}.json')
         write_json(dict(key=run.key, dataset=run.dataset, pair=run.pair, method=run.method, sembridge=run.sembridge,
                         seed=run.seed), cell.folder / RECORD)
         cfg = run.cfg.to_dict()

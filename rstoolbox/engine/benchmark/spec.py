@@ -7,19 +7,18 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from mmengine.config import Config
 
 from rstoolbox.models.sembridge.gallery import OUTPUTS
-from rstoolbox.registry import MODELS, TRANSFER_LOSSES, UnknownTypeError
+from rstoolbox.registry import MODELS, TRANSFER_LOSSES
 
-from ..config import ConfigError, check_types, runner_config, set_option
-from ..errors import read_config
+from ..config import ConfigError, check_types, find_config, runner_config, set_option
+from ..errors import read_config, reason_of
 from ..fingerprints import canonical
 from ..preflight import build_quietly, located
 
-KEYS = dict(datasets=dict, methods=dict, pairs=dict, seeds=(list, tuple), options=dict, amp=bool)
+KEYS = dict(datasets=dict, methods=dict, pairs=dict, seeds=(list, tuple), options=dict, amp=bool, custom_imports=dict)
 NEEDED = ('datasets', 'methods', 'pairs', 'seeds')
 NO_TRANSFER = 'none'
 
@@ -48,9 +47,10 @@ def read_spec(path, options=None, amp=False):
     """Read a spec and check everything in it that can be known before a run starts.
 
     Args:
-        path (str): A Python file with ``datasets`` (name -> ``dict(config=..., options=...)``), ``methods`` (name ->
-            config of a transfer loss), ``pairs`` (name -> options of the config), ``seeds``, and if need be
-            ``options`` for every run and ``amp``. Other variables are free where the file itself reads them.
+        path (str): A Python file, or a packaged one (``rstoolbox::benchmarks/mini.py``), with ``datasets`` (name ->
+            ``dict(config=..., options=...)``), ``methods`` (name -> config of a transfer loss), ``pairs`` (name ->
+            options of the config), ``seeds``, and if need be ``options`` for every run, ``amp``, and ``custom_imports``
+            as a config has them, for methods of your own. Other variables are free where the file itself reads them.
         options (dict, optional): Overrides of every run that win over those of the spec.
         amp (bool): Train in mixed precision whatever the spec says.
 
@@ -61,23 +61,37 @@ def read_spec(path, options=None, amp=False):
         ConfigError: Anything wrong, with the nearest name that would do.
     """
     spec = _read(path)
-    methods = {NO_TRANSFER: None, **_check_methods(path, spec['methods'])}
-    runs = []
+    cells = []
     for dataset, entry in spec['datasets'].items():
         for pair, pair_options in spec['pairs'].items():
             chosen = {**spec['options'], **entry.get('options', {}), **pair_options, **(options or {})}
-            try:
-                cfg = read_config(entry['config'], chosen)
-                variants = _variants(cfg, methods, entry['config'])
-                for variant in variants.values():
-                    runner_config(variant)  # raises where it does not fit the classes it names
-                _check_losses(runner_config(cfg).model, methods)
-            except ConfigError as error:
-                raise ConfigError(f"{path}, data set '{dataset}', pair '{pair}': {error}") from None
-            for (method, sembridge), variant in variants.items():
-                runs += [_run(dataset, pair, method, sembridge, seed, entry['config'], spec['amp'] or amp, variant,
-                              chosen) for seed in spec['seeds']]
+            where = f"{path}, data set '{dataset}', pair '{pair}'"
+            with located(where):
+                cells.append((where, dataset, pair, chosen, _read_config(entry['config'], chosen, spec)))
+    # Not before the configs are read, which may import what a method is made of.
+    methods = {NO_TRANSFER: None, **_check_methods(path, spec['methods'])}
+    runs = []
+    for where, dataset, pair, chosen, cfg in cells:
+        config = spec['datasets'][dataset]['config']
+        with located(where):
+            variants = _variants(cfg, methods, config)
+            for variant in variants.values():
+                runner_config(variant)  # raises where it does not fit the classes it names
+            _check_losses(runner_config(cfg).model, methods)
+        for (method, sembridge), variant in variants.items():
+            runs += [_run(dataset, pair, method, sembridge, seed, config, spec['amp'] or amp, variant, chosen)
+                     for seed in spec['seeds']]
     return sorted(runs, key=lambda run: (spec['seeds'].index(run.seed), list(methods).index(run.method), run.sembridge))
+
+
+def _read_config(path, options, spec):
+    """The config of a data set, which imports for its runs what it and the spec name."""
+    cfg = read_config(path, options)
+    if spec['custom_imports']:
+        imports = [(node or {}).get('imports') or [] for node in (cfg.get('custom_imports'), spec['custom_imports'])]
+        own, more = ([names] if isinstance(names, str) else names for names in imports)
+        cfg.custom_imports = dict(spec['custom_imports'], imports=list(dict.fromkeys([*own, *more])))
+    return cfg
 
 
 def _run(dataset, pair, method, sembridge, seed, config, amp, variant, options):
@@ -140,16 +154,16 @@ def _variant(cfg, method, settings):
 
 
 def _read(path):
-    if not Path(path).is_file():
-        raise ConfigError(f"There is no benchmark '{path}'; see configs/benchmarks for those that came along.")
     try:
-        spec = Config.fromfile(path)
+        spec = Config.fromfile(find_config(path))
         content = spec.to_dict()
         code = re.sub(r'^/.*', '', spec.text, flags=re.MULTILINE)  # mmengine puts each file's path in front of its text
         free = {node.id for node in ast.walk(ast.parse(code))
                 if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
-    except Exception as error:  # a spec is code, which may fail in any way there is
-        raise ConfigError(f"The benchmark '{path}' cannot be read: {type(error).__name__}: {error}.") from error
+    except ConfigError as error:
+        raise ConfigError(f'{error} Specs that came along are in configs/benchmarks.') from None
+    except (Exception, SystemExit) as error:  # a spec is code, which may fail in any way there is
+        raise ConfigError(f"The benchmark '{path}' cannot be read: {reason_of(error)}.") from error
     for key in content:
         if key not in KEYS and key not in free:
             raise ConfigError(f"{path}: nothing reads '{key}'. {_nearest(key, KEYS)}")
@@ -201,12 +215,10 @@ def _check_methods(path, methods):
         if 'type' not in loss:
             raise ConfigError(f'{path}: methods.{name} names no type. Known: '
                               f'{", ".join(TRANSFER_LOSSES.known_names())}.')
-        try:
+        with located(f'{path}, methods.{name}'):
             TRANSFER_LOSSES.get(loss['type'])
             check_types(dict(methods={name: loss}))
             TRANSFER_LOSSES.build(copy.deepcopy(loss))
-        except (ValueError, UnknownTypeError) as error:
-            raise ConfigError(f'{path}, methods.{name}: {error}') from None
     return methods
 
 

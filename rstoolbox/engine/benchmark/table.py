@@ -99,17 +99,16 @@ def markdown(rows, level=2):
     return '\n\n'.join([*parts, note]) + '\n'
 
 
-def title(entry):
+def title(method):
     """Name of a method in tables and pictures."""
-    if entry['method'] == NO_TRANSFER:
-        return 'no transfer'
-    return f'{entry["method"]} + SemBridge' if entry['sembridge'] else entry['method']
+    return 'no transfer' if method == NO_TRANSFER else method
 
 
 def _cells(entry):
-    seconds = entry['seconds_per_epoch'].values()
-    return [title(entry), str(len(entry['seeds'])), *(spread_text(list(entry[key].values())) for key in METRICS),
-            _difference(entry['to_none']), _difference(entry['to_plain']), f'{mean(seconds):.1f}' if seconds else '']
+    name, seconds = title(entry['method']), entry['seconds_per_epoch'].values()
+    return [f'{name} + SemBridge' if entry['sembridge'] else name, str(len(entry['seeds'])),
+            *(spread_text(list(entry[key].values())) for key in METRICS), _difference(entry['to_none']),
+            _difference(entry['to_plain']), f'{mean(seconds):.1f}' if seconds else '']
 
 
 def _difference(difference):

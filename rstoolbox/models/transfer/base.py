@@ -83,12 +83,13 @@ class TransferLoss(nn.Module):
             Tensor: A scalar, ``loss_weight`` included.
 
         Raises:
-            ValueError: If either side lacks an output in ``needs``.
+            ValueError: If either side lacks an output in ``needs``, or they are of different numbers of samples.
         """
         if not self.prepared:
             self.prepare(student, teacher)
-        value = self.compare(self._view(student, 'student'), self._view(teacher, 'teacher'), labels, progress)
-        return self.loss_weight * value
+        student, teacher = self._view(student, 'student'), self._view(teacher, 'teacher')
+        check_same_rows(self, student, teacher)
+        return self.loss_weight * self.compare(student, teacher, labels, progress)
 
     def _view(self, outputs, side):
         """The outputs in ``needs``: feature maps as a list, the teacher's without history."""
@@ -171,6 +172,18 @@ def check_ranks(loss, student, teacher):
                 shapes = ', '.join(str(tuple(value.shape)) for value in values) or 'no map'
                 raise ValueError(f'{type(loss).__name__} takes {name} of shape {expected}, but the {side} gives '
                                  f'{shapes}; tap another module: taps=dict({side}=dict({name}=...))')
+
+
+def check_same_rows(loss, student, teacher):
+    """Raise a ``ValueError`` unless both sides hold as many samples; a single row would be compared with all."""
+    name = loss.needs[0]  # all outputs of a side are of one batch
+    own, matched = student[name], teacher[name]
+    if name == 'feats':
+        own, matched = own[-1], matched[-1]
+    if own.shape[0] != matched.shape[0]:
+        raise ValueError(f'{type(loss).__name__} compares row by row, but the student gives {own.shape[0]} rows of '
+                         f'{name} and the teacher {matched.shape[0]}; give the matched teacher sample of every student '
+                         'sample')
 
 
 def check_same_classes(loss, student, teacher, least=1):

@@ -182,7 +182,11 @@ class OFD(TransferLoss):
 
     def __init__(self, margins=None, loss_weight=1e-3):
         super().__init__(loss_weight)
-        self.margins = None if margins is None else [[float(value) for value in channels] for channels in margins]
+        try:
+            self.margins = None if margins is None else [[float(value) for value in channels] for channels in margins]
+        except (TypeError, ValueError):
+            raise ValueError('margins of OFD are numbers in lists, a list for each pair of maps and in it a number for '
+                             f'each channel of the teacher, got {margins!r}') from None
         above = [value for channels in self.margins or () for value in channels if not value <= 0]
         if above:
             raise ValueError(f'margins of OFD are means of negative values and at most 0, got {above[0]}')

@@ -99,7 +99,11 @@ class LSKD(TransferLoss):
     def __init__(self, loss=None, epsilon=1e-7, loss_weight=1.):
         super().__init__(loss_weight)
         check_positive(self, epsilon=epsilon)
-        self.loss = TRANSFER_LOSSES.build(loss or dict(type='KD', tau=2.))
+        loss = dict(type='KD', tau=2.) if loss is None else loss
+        if not isinstance(loss, dict) or 'type' not in loss:
+            raise ValueError("loss of LSKD is the config of a transfer loss between logits, as in dict(type='KD', "
+                             f'tau=2.), got {loss!r}')
+        self.loss = TRANSFER_LOSSES.build(loss)
         if 'logits' not in self.loss.needs:
             raise ValueError(f'LSKD standardises logits, but {type(self.loss).__name__} compares '
                              f'{", ".join(self.loss.needs)}; give it a loss between logits')
