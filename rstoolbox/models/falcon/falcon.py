@@ -1,7 +1,6 @@
 """The vision-language model: transformers' Florence-2 with its texts, its loss and its answers."""
 
 import copy
-import hashlib
 
 import numpy as np
 import torch
@@ -21,7 +20,7 @@ from .lora import add_lora, merge_lora
 from .network import answer_logits, build_network, decode, encode, image_cells, image_tokens, network_config
 from .preprocessor import FalconPreprocessor
 from .smooth_start import start_smoothly
-from .tokenizer import load_tokenizer
+from .tokenizer import fingerprint, load_tokenizer
 
 
 @MODELS.register_module()
@@ -36,7 +35,7 @@ class Falcon(BaseModel):
         geometry (str, optional): 'tiny', 'base' or 'large', with random weights
             (:func:`rstoolbox.models.falcon.network.network_config`).
         pretrained (str, optional): Instead, the folder of a model to start from
-            (:func:`rstoolbox.models.falcon.folder.load_folder`).
+            (:func:`rstoolbox.models.falcon.folder.load_folder`). Its weights become float32, whatever the file has.
         tokenizer (str | PreTrainedTokenizerFast, optional): A folder that holds one, as
             ``tools/dataset_converters/train_tokenizer.py`` trains it on records. By default the one of ``pretrained``.
         image_size (int | tuple[int, int], optional): Width and height of the network's input in pixels; by default that
@@ -75,6 +74,7 @@ class Falcon(BaseModel):
         else:
             if tokenizer is None:
                 raise ValueError(f"Falcon of the geometry '{geometry}' needs a tokenizer, a folder that holds one; "
+            network.float()  # published weights are in float16, in which no optimizer makes small steps
                                  'tools/dataset_converters/train_tokenizer.py trains one on records')
             network = build_network(network_config(
                 geometry, len(tokenizer), tokenizer.image_token_id, max_positions, tied))
@@ -92,10 +92,11 @@ class Falcon(BaseModel):
         self.network = network
         self.cell_loss_weight = cell_loss
         self.cell_loss = CellLoss(config.text_config.d_model, image_cells(config, size)) if cell_loss else None
-        self.generation = dict(generation or {})
+        # Folders of transformers' own checkpoints bring the rule that no n-gram repeats, which would forbid corners.
+        self.generation = {'no_repeat_ngram_size': 0, **(generation or {})}
         self.constraint = _constraint(tokenizer) if constrain else None
         self.lora = lora is not None
-        self.register_buffer('vocabulary', _fingerprint(tokenizer))
+        self.register_buffer('vocabulary', fingerprint(tokenizer))
         if self.lora:
             add_lora(network, **lora)
         if gradient_checkpointing:
@@ -268,12 +269,6 @@ def _size(size):
             isinstance(side, int) and side > 0 for side in sides):
         raise ValueError(f'image_size is one whole number of pixels or (width, height), got {size!r}')
     return tuple(sides)
-
-
-def _fingerprint(tokenizer):
-    """SHA-256 of a tokenizer's vocabulary, as (32,) uint8."""
-    vocabulary = sorted(tokenizer.get_vocab().items()) if tokenizer is not None else ''
-    return torch.tensor(list(hashlib.sha256(repr(vocabulary).encode()).digest()), dtype=torch.uint8)
 
 
 def _constraint(tokenizer):

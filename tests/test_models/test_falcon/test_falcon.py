@@ -258,6 +258,16 @@ def test_from_pretrained_takes_up_what_was_saved(build, batch, tmp_path):
     assert loaded.network.lm_head.weight is not language.shared.weight
 
 
+def test_a_folder_in_float16_whose_rules_forbid_repeats_is_used_as_any_other(build, batch, tmp_path):
+    model = build()
+    model.network.half().generation_config.no_repeat_ngram_size = 3
+    model.save_pretrained(tmp_path)
+    loaded = Falcon.from_pretrained(tmp_path, generation=dict(num_beams=1, max_new_tokens=4))
+    assert loaded.test_step(batch((1,)))[0].pred_answer.scores.shape == (1,)
+    assert {weight.dtype for weight in loaded.network.parameters()} == {torch.float32}
+    assert loaded.generation['no_repeat_ngram_size'] == 0
+
+
 @pytest.mark.parametrize('options, message', [
     (dict(image_size=0), 'image_size is one whole number of pixels or .* got 0'),
     (dict(image_size='96'), "got '96'"), (dict(image_size=(96,)), r'got \(96,\)'), (dict(image_size=96.5), 'got 96.5'),
