@@ -66,6 +66,9 @@ class Falcon(BaseModel):
             raise ValueError("Falcon needs either a geometry ('tiny', 'base', 'large') or pretrained, the folder of a "
                              f'model; got geometry={geometry!r} and pretrained={pretrained!r}')
         tokenizer = _tokenizer(tokenizer)
+        if lora is not None and pretrained is None:
+            raise ValueError('lora adapts the weights of a folder, which its checkpoints leave out; those of '
+                             f'geometry={geometry!r} are random and would be lost. Give pretrained instead')
         if pretrained is not None:
             if max_positions is not None or not tied:
                 raise ValueError('max_positions and tied are for a geometry; the folder of pretrained tells its own')
