@@ -113,6 +113,10 @@ def test_only_the_given_classes_are_answered(beams):
         labels = [head.decode(text, SIZE).labels for head, text in zip(heads, texts)]
         assert all(set(named) <= set(classes) for named in labels)
         assert labels[0] and len(labels[1]) == len(labels[2]) == 1
+    # Or each sample has a list of its own, or none.
+    texts = answers(tiny_model(tokenizer, 0), tokenizer, heads, 40, [['river'], None, ['sea']], num_beams=beams)
+    assert set(heads[0].decode(texts[0], SIZE).labels) == {'river'}
+    assert heads[2].decode(texts[2], SIZE).labels == ['sea']
 
 
 @pytest.mark.parametrize('tag, fits, fits_not', [

@@ -43,7 +43,7 @@ class Falcon(BaseModel):
         max_positions (int, optional): Most tokens of a prompt, image included, and of an answer; for ``geometry`` only.
         tied (bool): Whether the output layer is the token embedding; for ``geometry`` only.
         lora (dict, optional): Trains low-rank matrices only (:func:`rstoolbox.models.falcon.lora.add_lora`);
-            checkpoints then hold nothing else.
+            checkpoints then hold nothing else. For ``pretrained`` only.
         gradient_checkpointing (bool): Whether layers of both encoders and the decoder are computed again in the
             backward pass instead of being kept in memory.
         cell_loss (float): Weight of :class:`rstoolbox.models.falcon.cell_loss.CellLoss`, with which encoders of random
@@ -51,12 +51,13 @@ class Falcon(BaseModel):
         generation (dict, optional): Rules of generation, such as ``num_beams=1`` and ``max_new_tokens=256``; others as
             published (3 beams), but n-grams may repeat.
         constrain (bool): Whether answers are held to the grammar of their task
-            (:mod:`rstoolbox.heads.constraint`), so that each can be read. Every record then needs a ``task``.
+            (:mod:`rstoolbox.heads.constraint`), so that each can be read, and to the ``classes`` of the record, where
+            it has any. Every record then needs a ``task``.
         init_cfg (dict, optional): As in mmengine.
 
     Raises:
-        ValueError: If both or neither of ``geometry`` and ``pretrained`` are given, or there is no tokenizer for
-            ``geometry``.
+        ValueError: If both or neither of ``geometry`` and ``pretrained`` are given, there is no tokenizer for
+            ``geometry``, or an argument is not for what is given.
     """
 
     def __init__(self, geometry=None, pretrained=None, tokenizer=None, image_size=None, max_positions=None, tied=True,
@@ -65,19 +66,19 @@ class Falcon(BaseModel):
         if (geometry is None) == (pretrained is None):
             raise ValueError("Falcon needs either a geometry ('tiny', 'base', 'large') or pretrained, the folder of a "
                              f'model; got geometry={geometry!r} and pretrained={pretrained!r}')
-        tokenizer = _tokenizer(tokenizer)
         if lora is not None and pretrained is None:
             raise ValueError('lora adapts the weights of a folder, which its checkpoints leave out; those of '
                              f'geometry={geometry!r} are random and would be lost. Give pretrained instead')
+        tokenizer = _tokenizer(tokenizer)
         if pretrained is not None:
             if max_positions is not None or not tied:
                 raise ValueError('max_positions and tied are for a geometry; the folder of pretrained tells its own')
             network, own_tokenizer, own_size = load_folder(pretrained)
+            network.float()  # published weights are in float16, in which no optimizer makes small steps
             tokenizer, image_size = tokenizer or own_tokenizer, own_size if image_size is None else image_size
         else:
             if tokenizer is None:
                 raise ValueError(f"Falcon of the geometry '{geometry}' needs a tokenizer, a folder that holds one; "
-            network.float()  # published weights are in float16, in which no optimizer makes small steps
                                  'tools/dataset_converters/train_tokenizer.py trains one on records')
             network = build_network(network_config(
                 geometry, len(tokenizer), tokenizer.image_token_id, max_positions, tied))
@@ -198,7 +199,8 @@ class Falcon(BaseModel):
         rules = dict(self.generation, max_new_tokens=min(self.generation.get('max_new_tokens', longest), longest))
         if self.constraint is not None:
             length = 1 + rules['max_new_tokens']
-            rules['logits_processor'] = [self.constraint.processor(heads, length)]
+            classes = [sample.get('classes') for sample in data_samples]
+            rules['logits_processor'] = [self.constraint.processor(heads, length, classes=classes)]
         answers = generate(self.network, self.tokenizer, **prompt, **rules)
         for sample, head, generated in zip(data_samples, heads, answers, strict=True):
             sample.pred_answer = (
