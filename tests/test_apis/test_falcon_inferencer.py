@@ -92,7 +92,8 @@ def test_a_region_is_drawn_in_any_form_that_the_prompt_takes(ask, folder, tmp_pa
     box, ring, hole = [4, 4, 20, 20], [[4, 4], [20, 4], [20, 20], [4, 20]], [[6, 6], [9, 6], [9, 9]]
     flat = ask(folder / 'a.png', 'REG_CAP', out_dir=tmp_path / 'flat', bbox=box)[0]
     rows = ask(folder / 'a.png', 'REG_CAP', out_dir=tmp_path / 'rows', bbox=np.reshape(box, (2, 2)))[0]
-    assert flat.prompt == rows.prompt == 'Describe the <box><66><100><333><500></box> in this image.'
+    turned = ask(folder / 'a.png', 'REG_CAP', bbox=[20, 4, 4, 20])[0]
+    assert flat.prompt == rows.prompt == turned.prompt == 'Describe the <box><66><100><333><500></box> in this image.'
     assert (tmp_path / 'flat/a_REG_CAP.png').read_bytes() == (tmp_path / 'rows/a_REG_CAP.png').read_bytes()
     sample, = ask(folder / 'a.png', 'PIX_CLS', out_dir=tmp_path, polygon=[ring, hole])
     assert '<sep>' in sample.prompt and (tmp_path / 'a_PIX_CLS.png').is_file()
