@@ -172,14 +172,15 @@ def _check_classes(classes, head, model):
 
 
 def _check_entry(entry, head):
-    """Find an image that is not there before the first is answered, which may be hours before its turn."""
+    """Find an image that is missing or unlike the other of its pair before hours of answers, not behind them."""
     parts = _parts(entry)
     if len(parts) != head.num_images:
         wanted = 'a pair of images (before, after)' if head.num_images == 2 else 'one image'
         raise ValueError(f'{head.tag} is about {wanted}, got {len(parts)}.')
-    for part in parts:
-        if isinstance(part, (str, Path)):
-            image_size(part)
+    sizes = {str(part): image_size(part) for part in parts if isinstance(part, (str, Path))}
+    if len(set(sizes.values())) > 1:
+        raise ValueError('A pair of images has one size, but '
+                         + ' and '.join(f"'{path}' is {width} x {height}" for path, (width, height) in sizes.items()))
 
 
 def _load_entry(entry):

@@ -150,6 +150,11 @@ def test_what_is_wrong_is_found_before_the_first_answer(ask, folder, tmp_path):
     with pytest.raises(FileNotFoundError, match='gone.png'):
         ask([folder / 'a.png', folder / 'gone.png'], 'IMG_CLS', out_dir=tmp_path / 'out', batch_size=1)
     assert not list((tmp_path / 'out').iterdir())
+    Image.new('RGB', (30, 40)).save(tmp_path / 'narrow.png')
+    pairs = [(folder / 'a.png', folder / name) for name in ('b.png', tmp_path / 'narrow.png')]
+    with pytest.raises(ValueError, match="a.png' is 60 x 40 and '.*narrow.png' is 30 x 40"):
+        ask(pairs, 'PIX_CHG', out_dir=tmp_path / 'out', batch_size=1)
+    assert not list((tmp_path / 'out').iterdir())
     (tmp_path / 'file').touch()
     with pytest.raises(ValueError, match="out_dir: '.*file' is a file"):
         ask(folder / 'gone.png', 'IMG_CLS', out_dir=tmp_path / 'file')
