@@ -19,6 +19,8 @@ from rstoolbox.structures import FalconDataSample
 from rstoolbox.structures.files import write_json
 from rstoolbox.visualization.answer import draw_answer
 
+CONFIGS = ('.py', '.json', '.yaml', '.yml')
+
 
 @INFERENCERS.register_module()
 class FalconInferencer:
@@ -133,6 +135,9 @@ def _load(model, checkpoint, constrain):
             raise ValueError(f"'{model}' is a folder that holds its own weights; give either it or a config with a "
                              'checkpoint.')
         return Falcon.from_pretrained(model, constrain=constrain)
+    if Path(model).suffix not in CONFIGS:
+        raise ValueError(f"'{model}' is neither the folder of a model nor a config ({', '.join(CONFIGS)}). Weights "
+                         'alone are given as checkpoint, beside the config that they were trained with.')
     cfg = resolve(read_config(str(model)))
     if checkpoint is None:
         raise ValueError(f"The config '{model}' describes a model without weights: give a checkpoint too.")

@@ -168,7 +168,7 @@ def test_a_device_that_is_not_there_and_more_tokens_than_positions(folder):
     assert len(ask(folder / 'a.png', 'IMG_CAP')) == 1
 
 
-def test_unequal_pairs_and_models_without_weights(ask):
+def test_unequal_pairs_and_models_without_weights(ask, tmp_path):
     with pytest.raises(ValueError, match='60 x 40.*30 x 40'):
         ask((np.zeros((40, 60, 3), np.uint8), np.zeros((40, 30, 3), np.uint8)), 'PIX_CHG')
     with pytest.raises(ValueError, match='uint8'):
@@ -177,8 +177,12 @@ def test_unequal_pairs_and_models_without_weights(ask):
         FalconInferencer('configs/falcon/tiny_mini.py')
     with pytest.raises(ValueError, match="no config file 'nowhere.py'"):
         FalconInferencer('nowhere.py')
-    with pytest.raises(ValueError, match="config 'README.md' cannot be read"):
-        FalconInferencer('README.md', 'falcon.pth')
+    for path in ('work_dirs/nowhere', 'falcon.pth'):
+        with pytest.raises(ValueError, match=f"'{path}' is neither the folder of a model nor a config.*checkpoint"):
+            FalconInferencer(path)
+    (tmp_path / 'open.py').write_text('model = dict(')
+    with pytest.raises(ValueError, match='open.py, line 1 is no Python'):
+        FalconInferencer(tmp_path / 'open.py', 'falcon.pth')
 
 
 def test_the_command_prints_json_and_writes_pictures(folder, tmp_path):
