@@ -7,15 +7,14 @@ import torch
 from mmengine.model import BaseModel
 from torch.nn.functional import cross_entropy
 
-from rstoolbox.heads import head_for
 from rstoolbox.registry import MODELS
 from rstoolbox.structures import Answer
 
-from ..checkpoint import CheckpointError, load_state, weights_of
-from ..finite import check_finite, sample_id
+from ..checkpoint import CheckpointError, check_weights, load_state, weights_of
+from ..finite import check_finite
 from .cell_loss import CellLoss
 from .folder import load_folder, save_folder
-from .generation import generate, read_answer
+from .generation import generate, head_of, read_answer
 from .lora import add_lora, merge_lora
 from .network import answer_logits, build_network, decode, encode, image_cells, image_tokens, network_config
 from .preprocessor import FalconPreprocessor
@@ -133,9 +132,12 @@ class Falcon(BaseModel):
         """Load a checkpoint of this model's training.
 
         Raises:
-            FileNotFoundError, CheckpointError: If there is none at ``path``, or it is of another model or tokenizer.
+            FileNotFoundError, CheckpointError: If there is none at ``path``, it is of another model or tokenizer, or a
+                weight in it is NaN or infinite.
         """
-        self.load_state_dict(weights_of(load_state(path), path))
+        weights = weights_of(load_state(path), path)
+        check_weights(weights, path)
+        self.load_state_dict(weights)
 
     def merge(self):
         """Merge the low-rank matrices into the network, which is then trained and saved as a whole."""
@@ -193,7 +195,7 @@ class Falcon(BaseModel):
             ValueError: If a sample has a task but no ``image_size``.
         """
         prompt = {key: inputs.get(key) for key in ('pixel_values', 'input_ids', 'attention_mask', 'image_rows')}
-        heads = [_head(sample, row, self.constraint is not None) for row, sample in enumerate(data_samples)]
+        heads = [head_of(sample, row, self.constraint is not None) for row, sample in enumerate(data_samples)]
         # Start token, forced <s> and all others fit the table of positions.
         longest = self.data_preprocessor.max_positions - 1
         rules = dict(self.generation, max_new_tokens=min(self.generation.get('max_new_tokens', longest), longest))
@@ -281,16 +283,3 @@ def _constraint(tokenizer):
         raise ValueError('constrain=True needs a tokenizer, and the model has none')
     from rstoolbox.heads.constraint import AnswerConstraint  # imports transformers, which need not be installed
     return AnswerConstraint(tokenizer)
-
-
-def _head(sample, row, required):
-    task = sample.get('task')
-    if task is None and required:
-        raise ValueError(f"record '{sample_id(sample, row)}' has no task, so no grammar to hold its answer to; "
-                         'set its task, or build the model with constrain=False')
-    if task is None:
-        return None
-    if sample.get('image_size') is None:
-        raise ValueError(f"record '{sample_id(sample, row)}' of {task} has no image_size, (width, height) in pixels: "
-                         'no coordinates can be read from its answer')
-    return head_for(task)

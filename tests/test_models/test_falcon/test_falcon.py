@@ -234,6 +234,15 @@ def test_a_checkpoint_of_another_model_or_tokenizer_is_refused(build, tokenizer)
         model.load_state_dict(other.state_dict())
 
 
+def test_a_checkpoint_that_went_astray_is_refused(build, tmp_path):
+    model = build()
+    state = model.state_dict()
+    state['network.lm_head.weight'] = state['network.lm_head.weight'] * float('nan')
+    torch.save(dict(state_dict=state), tmp_path / 'nan.pth')
+    with pytest.raises(CheckpointError, match='nan.pth.* NaN or infinite .first: network.lm_head.weight'):
+        model.load_weights(tmp_path / 'nan.pth')
+
+
 @pytest.mark.parametrize('tied', [True, False])
 def test_transformers_own_class_reads_a_saved_model(build, batch, tmp_path, tied):
     model = build(tied=tied)
