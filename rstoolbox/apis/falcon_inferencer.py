@@ -160,10 +160,11 @@ def _expanded(entry):
     for folder, found in zip(folders, images):
         if not found:
             raise ValueError(f"The folder '{folder}' holds no image ({', '.join(sorted(SUFFIXES))}).")
-    lonely = sorted(set.symmetric_difference(*map(set, images))) if len(images) == 2 else ()
+    lonely = sorted(set().union(*images).difference(set.intersection(*map(set, images))))
     if lonely:
-        raise ValueError(f"Only one of the folders '{folders[0]}' and '{folders[1]}' has an image '{lonely[0]}'"
-                         f' ({len(lonely)} such): the two dates of a place have one name.')
+        named = ' and '.join(f"'{folder}'" for folder in folders)
+        raise ValueError(f"Not all of the folders {named} have an image '{lonely[0]}' ({len(lonely)} such): the dates "
+                         'of a place have one name.')
     return [tuple(found[name] for found in images) if isinstance(entry, tuple) else images[0][name]
             for name in images[0]]
 

@@ -77,7 +77,7 @@ def test_a_folder_stands_for_its_images_and_two_for_the_pairs_of_one_name(ask, f
         str(path) for path in (tmp_path / 'before/x.png', tmp_path / 'before/y.png', folder / 'b.png')]
     assert [sample.img_path for sample in ask((tmp_path / 'before', tmp_path / 'after'), 'PIX_CHG')] == [
         f'{tmp_path}/before/{name} {tmp_path}/after/{name}' for name in ('x.png', 'y.png')]
-    for images, message in (((tmp_path / 'before', tmp_path / 'other'), "Only one of the folders .* image 'y.png'"),
+    for images, message in (((tmp_path / 'before', tmp_path / 'other'), "Not all of the folders .* image 'y.png'"),
                             ((tmp_path / 'before', folder / 'a.png'), 'before. is a folder, the other is none'),
                             ((tmp_path / 'before', tmp_path / 'empty'), 'empty. holds no image')):
         with pytest.raises(ValueError, match=message):
