@@ -2,7 +2,11 @@ r"""Ask a vision-language model about images: text, structured JSON and a pictur
 
     python tools/predict.py harbor.png --model work_dirs/falcon --task REG_DET_OBB --prompt ship --out answers
     python tools/predict.py before.png --image2 after.png --model work_dirs/falcon --task PIX_CHG
-    python tools/predict.py a.png b.png --model configs/falcon/tiny_mini.py --checkpoint best_model.pth --task IMG_CAP
+    python tools/predict.py a.png b.png --model configs/falcon/tiny_mini.py --checkpoint falcon.pth --task IMG_CAP
+    python tools/predict.py tiles --model work_dirs/falcon --task IMG_CLS --classes harbor river "tennis court"
+
+A folder stands for the images in it; with a folder as --image2 for the pairs of one name. Each answer is printed as
+soon as its batch is done, a JSON object on a line.
 
 --prompt fills the slot of the task: a class (IMG_CT, REG_DET_*, PIX_SEG), a description (REG_VG), a question (IMG_VQA)
 or coordinates in pixels, x,y,... (REG_CLS_*, REG_CAP, PIX_CLS).
@@ -25,6 +29,8 @@ def main():
     parser.add_argument('--checkpoint', help="weights of the config's model")
     parser.add_argument('--task', required=True, help='task tag, e.g. REG_DET_HBB')
     parser.add_argument('--prompt', help='what the task has to be told')
+    parser.add_argument('--classes', nargs='+', metavar='NAME',
+                        help='the only class names that may be answered (IMG_CLS, REG_CLS_*, PIX_CLS)')
     parser.add_argument('--out', metavar='DIR', help='write <image>_<task>.json and .png here')
     parser.add_argument('--show', action='store_true', help='open the pictures')
     parser.add_argument('--unconstrained', action='store_true', help='answers may break the grammar of the task')
@@ -45,8 +51,9 @@ def main():
             images = list(zip(images, args.image2))
         ask = FalconInferencer(args.model, args.checkpoint, args.device, constrain=not args.unconstrained,
                                num_beams=args.beams)
-        for sample in ask(images, args.task, args.out, args.show, args.batch_size, **slots):
-            print(json.dumps(as_dict(sample), ensure_ascii=False))
+        for sample in ask.answers(images, args.task, args.out, args.show, args.batch_size, classes=args.classes,
+                                  **slots):
+            print(json.dumps(as_dict(sample), ensure_ascii=False), flush=True)
 
 
 def read_slots(task, text):

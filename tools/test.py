@@ -1,6 +1,7 @@
 """Test a trained classifier, distilled student or vision-language model.
 
 python tools/test.py configs/sembridge/r18_ms2rgb.py work_dirs/r18_ms2rgb/best_student.pth --out results.json
+python tools/test.py configs/falcon/large_sft.py work_dirs/falcon_large --dump answers.jsonl
 """
 
 import argparse
@@ -21,7 +22,8 @@ def parse_args():
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help="a config file, or 'rstoolbox::path' for one that came with the package")
-    parser.add_argument('checkpoint', help='best_student.pth, or any checkpoint of the training')
+    parser.add_argument('checkpoint', help='best_student.pth, or any checkpoint of the training; the '
+                        'folder of a vision-language model')
     parser.add_argument('--work-dir', help='where the log goes (default: test/ in the work dir of the training)')
     parser.add_argument('--out', metavar='JSON', help='write metrics and what stands behind them here')
     parser.add_argument('--dump', metavar='FILE',

@@ -1,4 +1,4 @@
-# Low-rank matrices at the attention of the decoder; everything else stays as it is and out of the checkpoints.
+# Low-rank matrices at the attention of the text's encoder and decoder; all else stays as it is and out of checkpoints.
 _base_ = './large_sft.py'
 
 learning_rate = 1e-4

@@ -8,15 +8,18 @@ import numpy as np
 import torch
 from PIL import Image
 
-from rstoolbox.datasets.falcon.images import image_size, load_image
-from rstoolbox.engine.config import load_config, resolve
-from rstoolbox.engine.errors import check_output
+from rstoolbox.datasets.falcon.images import SUFFIXES, image_size, load_image
+from rstoolbox.engine.config import resolve
+from rstoolbox.engine.errors import check_output, read_config
 from rstoolbox.heads import compose_canvas, head_for
+from rstoolbox.heads.image_level import LabelHead
 from rstoolbox.models.falcon import Falcon
 from rstoolbox.registry import INFERENCERS, MODELS
 from rstoolbox.structures import FalconDataSample
 from rstoolbox.structures.files import write_json
 from rstoolbox.visualization.answer import draw_answer
+
+CONFIGS = ('.py', '.json', '.yaml', '.yml')
 
 
 @INFERENCERS.register_module()
@@ -28,6 +31,7 @@ class FalconInferencer:
         ask = FalconInferencer('work_dirs/falcon')
         ask('harbor.png', task='REG_DET_OBB', category='ship')[0].pred_answer.quads
         ask([('before.png', 'after.png')], task='PIX_CHG', out_dir='answers')
+        ask('tiles', task='IMG_CLS', classes=['harbor', 'river'])               # every image of a folder
 
     Args:
         model (str | Path | Falcon): A folder as :meth:`Falcon.from_pretrained` reads it, a config of a Falcon (with
@@ -52,51 +56,64 @@ class FalconInferencer:
         self.model = _load(model, checkpoint, constrain).to(self.device).eval()
         self.model.generation.update(generation)
 
-    def __call__(self, images, task, out_dir=None, show=False, batch_size=8, paraphrase=0, **slots):
-        """Answer one task about every image.
+    def __call__(self, *arguments, **options):
+        """Answer one task about every image; arguments and errors as those of :meth:`answers`.
+
+        Returns:
+            list[FalconDataSample]: In the order of the images, each with ``prompt`` and ``pred_answer``.
+        """
+        return list(self.answers(*arguments, **options))
+
+    def answers(self, images, task, out_dir=None, show=False, batch_size=8, paraphrase=0, classes=None, **slots):
+        """Answer one task about every image, and give each answer as soon as its batch is done.
 
         Args:
-            images (str | Path | np.ndarray | tuple | Sequence): An image or several: files or (H, W, 3) uint8 arrays;
-                for a pair of dates a tuple (before, after) of them.
+            images (str | Path | np.ndarray | PIL.Image.Image | tuple | Sequence): An image or several: files, pictures
+                or (H, W, 3) uint8 arrays; for a pair of dates a tuple (before, after) of them. A folder stands for the
+                images in it, a pair of folders for the pairs of one name.
             task (str): A task tag, e.g. ``REG_DET_HBB``.
             out_dir (str | Path, optional): Writes ``<name>_<task>.png`` and ``.json`` for every image there; the second
                 of one name is ``<name>_2_<task>``. Of a pair the name is that of the later date.
             show (bool): Open the pictures in the desktop's viewer.
             batch_size (int): How many are read and answered at once; then theirs are written.
             paraphrase (int): Which wording of the task.
+            classes (Sequence[str], optional): The only class names that may be answered, for tasks that answer with
+                such (IMG_CLS, REG_CLS_*, PIX_CLS) and a model that is held to their grammar.
             **slots: What the task's prompt has to be told, e.g. ``category='ship'`` or ``bbox=[x1, y1, x2, y2]`` in
                 pixels.
 
-        Returns:
-            list[FalconDataSample]: In the order of the images, each with ``prompt`` and ``pred_answer``.
+        Yields:
+            FalconDataSample: In the order of the images, each with ``prompt`` and ``pred_answer``.
 
         Raises:
             ValueError, FileNotFoundError, UnknownTypeError: An image that cannot be read, a pair where one image is
                 expected or of unequal sizes, an unknown task, a slot that is missing or unknown, a region outside the
-                image, a folder that cannot be written to.
+                image, classes of a task that names none, a folder that cannot be written to.
         """
         head = head_for(task)
-        entries = [images] if isinstance(images, (str, Path, np.ndarray, tuple)) else list(images)
+        single = isinstance(images, (str, Path, np.ndarray, Image.Image, tuple))
+        entries = [part for entry in ([images] if single else images) for part in _expanded(entry)]
         check_output('out_dir', out_dir, folder=True)
+        if classes is not None:
+            _check_classes(classes, head, self.model)
         if batch_size < 1:
             raise ValueError(f'batch_size is how many images are answered at once, 1 or more, got {batch_size}.')
         folder = Path(out_dir or tempfile.mkdtemp()) if out_dir is not None or show else None
         for entry in entries:
             _check_entry(entry, head)
-        answered, taken = [], set()
+        taken = set()
         for start in range(0, len(entries), batch_size):
             loaded = [_load_entry(entry) for entry in entries[start:start + batch_size]]
-            samples = [_sample(name, number, arrays, head, paraphrase, slots)
+            samples = [_sample(name, number, arrays, head, paraphrase, classes, slots)
                        for number, (name, arrays) in enumerate(loaded, start + 1)]
             inputs = [torch.from_numpy(np.array(arrays[0] if len(arrays) == 1 else compose_canvas(*arrays)))
                       for _, arrays in loaded]
             for sample, (_, arrays) in zip(self.model.answer(inputs, samples, batch_size), loaded):
-                answered.append(sample)
                 stem = _free(Path(sample.img_path).stem or sample.sample_id.replace(' ', '_'), taken)
                 if folder is not None:
                     _write(sample, arrays, folder / f'{stem}_{task}', _region(head, slots),
                            str(slots.get('category', '')), show)
-        return answered
+                yield sample
 
 
 def as_dict(sample):
@@ -118,7 +135,10 @@ def _load(model, checkpoint, constrain):
             raise ValueError(f"'{model}' is a folder that holds its own weights; give either it or a config with a "
                              'checkpoint.')
         return Falcon.from_pretrained(model, constrain=constrain)
-    cfg = resolve(load_config(str(model)))
+    if Path(model).suffix not in CONFIGS:
+        raise ValueError(f"'{model}' is neither the folder of a model nor a config ({', '.join(CONFIGS)}). Weights "
+                         'alone are given as checkpoint, beside the config that they were trained with.')
+    cfg = resolve(read_config(str(model)))
     if checkpoint is None:
         raise ValueError(f"The config '{model}' describes a model without weights: give a checkpoint too.")
     if not issubclass(MODELS.get(cfg.model.type), Falcon):
@@ -128,15 +148,45 @@ def _load(model, checkpoint, constrain):
     return falcon
 
 
+def _expanded(entry):
+    """An image or pair as it is; a folder as the images in it, a pair of folders as the pairs of one name."""
+    folders = [Path(part) for part in _parts(entry) if isinstance(part, (str, Path)) and Path(part).is_dir()]
+    if not folders:
+        return [entry]
+    if len(folders) < len(_parts(entry)):
+        raise ValueError(f"A pair is of two images or of two folders; '{folders[0]}' is a folder, the other is none.")
+    images = [{path.name: path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES}
+              for folder in folders]
+    for folder, found in zip(folders, images):
+        if not found:
+            raise ValueError(f"The folder '{folder}' holds no image ({', '.join(sorted(SUFFIXES))}).")
+    lonely = sorted(set().union(*images).difference(set.intersection(*map(set, images))))
+    if lonely:
+        named = ' and '.join(f"'{folder}'" for folder in folders)
+        raise ValueError(f"Not all of the folders {named} have an image '{lonely[0]}' ({len(lonely)} such): the dates "
+                         'of a place have one name.')
+    return [tuple(found[name] for found in images) if isinstance(entry, tuple) else images[0][name]
+            for name in images[0]]
+
+
+def _check_classes(classes, head, model):
+    if not isinstance(head, LabelHead):
+        raise ValueError(f'{head.tag} does not answer with class names: leave classes out.')
+    if model.constraint is None:
+        raise ValueError('Only a model that is held to the grammar of its tasks (constrain=True) keeps to classes.')
+    head.pattern(classes)  # refuses what is no list of names
+
+
 def _check_entry(entry, head):
-    """Find an image that is not there before the first is answered, which may be hours before its turn."""
+    """Find an image that is missing or unlike the other of its pair before hours of answers, not behind them."""
     parts = _parts(entry)
     if len(parts) != head.num_images:
         wanted = 'a pair of images (before, after)' if head.num_images == 2 else 'one image'
         raise ValueError(f'{head.tag} is about {wanted}, got {len(parts)}.')
-    for part in parts:
-        if isinstance(part, (str, Path)):
-            image_size(part)
+    sizes = {str(part): image_size(part) for part in parts if isinstance(part, (str, Path))}
+    if len(set(sizes.values())) > 1:
+        raise ValueError('A pair of images has one size, but '
+                         + ' and '.join(f"'{path}' is {width} x {height}" for path, (width, height) in sizes.items()))
 
 
 def _load_entry(entry):
@@ -161,10 +211,10 @@ def _free(stem, taken):
     return name
 
 
-def _sample(name, number, arrays, head, paraphrase, slots):
+def _sample(name, number, arrays, head, paraphrase, classes, slots):
     size = arrays[0].shape[1], arrays[0].shape[0]
     sample = FalconDataSample(metainfo=dict(sample_id=name or f'image {number}', task=head.tag, image_size=size,
-                                            img_path=name, category=slots.get('category')))
+                                            img_path=name, category=slots.get('category'), classes=classes))
     sample.prompt = head.prompt(image_size=size, paraphrase=paraphrase, **slots)
     points = np.concatenate(_region(head, slots) or [np.zeros((1, 2))])
     # Coordinates are clamped to the image, which would leave nothing of it but a corner or an edge.

@@ -2,12 +2,13 @@
 
 import hashlib
 import json
+from pathlib import Path
 
 from mmengine.dist import barrier, broadcast_object_list, is_main_process
 
 from rstoolbox.models.falcon import Falcon
 from rstoolbox.models.loading import load_classifier
-from rstoolbox.registry import DATASETS
+from rstoolbox.registry import DATASETS, MODELS
 from rstoolbox.structures import read_record, write_json
 
 from .fingerprints import canonical, data_fingerprint
@@ -16,6 +17,7 @@ from .runner import Runner
 TRAINING_KEYS = ('train_dataloader', 'train_cfg', 'val_dataloader', 'val_cfg', 'val_evaluator', 'optim_wrapper',
                  'param_scheduler')
 TRAINING_HOOKS = ('PublishBestHook', 'ResumableCheckpointHook')
+OF_ANY_FALCON = ('type', 'image_size', 'generation', 'constrain')  # what does not say which weights there are
 METRICS = ('accuracy', 'precision', 'recall', 'f1')
 
 
@@ -40,7 +42,8 @@ def test(config, checkpoint):
 
     Args:
         config (mmengine.config.Config): From :func:`~rstoolbox.engine.config.runner_config`.
-        checkpoint (str | Path): Published weights, or a checkpoint of the distiller's training.
+        checkpoint (str | Path): Published weights, or a checkpoint of the distiller's training; of a vision-language
+            model also the folder of one, which then takes the place of the config's model.
 
     Returns:
         tuple[dict, dict]: Metrics, and the full report of the first metric (per class, confusion matrix); the report is
@@ -49,9 +52,16 @@ def test(config, checkpoint):
     Raises:
         CheckpointError: If the weights are of another network, or the test data have a class that they do not know.
     """
-    runner = Runner.from_cfg(student_config(config))
+    config = student_config(config)
+    whole = issubclass(MODELS.get(config.model.type), Falcon) and Path(checkpoint).is_dir()
+    if whole:
+        config.model = dict({key: config.model[key] for key in OF_ANY_FALCON if key in config.model},
+                            pretrained=str(checkpoint))
+    runner = Runner.from_cfg(config)
     model = runner.model.module if runner.distributed else runner.model
-    if isinstance(model, Falcon):
+    if whole:
+        runner.logger.info(f'The model in {checkpoint} is tested')
+    elif isinstance(model, Falcon):
         model.load_weights(checkpoint)
     else:
         classes = getattr(runner.test_dataloader.dataset, 'metainfo', {}).get('classes')

@@ -16,9 +16,9 @@ def clean_text(text):
 
 
 def clean_labels(answer):
-    """Return the class names of an answer, cleaned, in its order; from its text where it lists no labels."""
+    """Return the class names of an answer, cleaned, each once, in its order; from its text where it lists no labels."""
     labels = answer.labels or clean_text(answer.text).split(',')
-    return [label for label in map(clean_text, labels) if label]
+    return [label for label in dict.fromkeys(map(clean_text, labels)) if label]
 
 
 def score_classification(records):

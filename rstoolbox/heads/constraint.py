@@ -37,7 +37,8 @@ class AnswerConstraint:
                 and end token included. Near it only tokens remain from which the answer still ends in time.
             answer_start (int): How many tokens stand before the answer: 2 where the decoder start token is followed by
                 a forced ``<s>`` as with Florence-2, 1 without.
-            classes (Sequence[str], optional): The only class names that may be answered; any text otherwise.
+            classes (Sequence, optional): The only class names that may be answered: a list for all samples, or for
+                each sample a list or None; any text otherwise.
 
         Returns:
             AnswerProcessor: A ``transformers.LogitsProcessor``, for any number of beams.
@@ -45,7 +46,9 @@ class AnswerConstraint:
         Raises:
             ValueError: If ``max_length`` leaves no room for the shortest answer, or the tokenizer cannot spell it.
         """
-        automata = [self._automaton(head, classes) for head in heads]
+        if classes is None or all(isinstance(name, str) for name in classes):
+            classes = [classes] * len(heads)
+        automata = [self._automaton(*pair) for pair in zip(heads, classes, strict=True)]
         for head, automaton in zip(heads, automata):
             shortest = answer_start + automaton.lengths[0]
             if max_length < shortest:

@@ -8,8 +8,17 @@ import string
 from .automaton import either, literal, many, one_of, optional, some, then
 
 _DIGIT = one_of(string.digits)
-# Bytes above ASCII belong to other letters; '<' begins a tag.
-_CHARACTER = frozenset({*range(0x20, 0x7f), *range(0x80, 0x100)} - {ord('<')})
+_MORE = frozenset(range(0x80, 0xc0))
+# A whole character in UTF-8 (RFC 3629, section 4), else the bytes of a text might spell none; '<' begins a tag.
+_CHARACTER = either(
+    frozenset(range(0x20, 0x7f)) - {ord('<')},
+    then(frozenset(range(0xc2, 0xe0)), _MORE),
+    then(frozenset([0xe0]), frozenset(range(0xa0, 0xc0)), _MORE),
+    then(frozenset([*range(0xe1, 0xed), 0xee, 0xef]), _MORE, _MORE),
+    then(frozenset([0xed]), frozenset(range(0x80, 0xa0)), _MORE),
+    then(frozenset([0xf0]), frozenset(range(0x90, 0xc0)), _MORE, _MORE),
+    then(frozenset(range(0xf1, 0xf4)), _MORE, _MORE, _MORE),
+    then(frozenset([0xf4]), frozenset(range(0x80, 0x90)), _MORE, _MORE))
 _BINS = either(_DIGIT, then(one_of('123456789'), _DIGIT, optional(_DIGIT)))
 # With 500: what touches the right or lower edge of the image before is written so.
 _LOWER_BINS = either(_DIGIT, then(one_of('123456789'), _DIGIT), then(one_of('1234'), _DIGIT, _DIGIT), literal('500'))

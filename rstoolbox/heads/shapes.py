@@ -109,7 +109,10 @@ class RegionSlot:
         corners = np.ravel(_numbers(value, where))
         if len(corners) != self.regions[name]:
             raise ValueError(f'{where} is {self.regions[name]} numbers, x and y in turn, got {len(corners)}.')
-        return [corners[[0, 1, 2, 1, 2, 3, 0, 3] if name == 'bbox' else slice(None)].reshape(4, 2)]
+        if name == 'bbox':
+            left, top, right, bottom = np.sort(corners.reshape(2, 2), 0).ravel()  # any two corners name one box
+            corners = np.array([left, top, right, top, right, bottom, left, bottom])
+        return [corners.reshape(4, 2)]
 
 
 def read_answer(text, tag):

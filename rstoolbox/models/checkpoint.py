@@ -83,6 +83,24 @@ def weights_of(checkpoint, path):
     return {name.removeprefix('module.'): value for name, value in state_dict.items()}
 
 
+def check_weights(state_dict, path, role='model'):
+    """Refuse weights that are NaN or infinite, with which a network would answer anything.
+
+    Args:
+        state_dict (Mapping[str, Tensor]): Of :func:`weights_of`.
+        path (str | Path): Where they are from, for the message.
+        role (str): What messages call the network, such as 'teacher'.
+
+    Raises:
+        CheckpointError: With the name of the first.
+    """
+    spoilt = next((name for name, value in state_dict.items()
+                   if value.is_floating_point() and not value.isfinite().all()), None)
+    if spoilt:
+        raise CheckpointError(f"the {role} in '{path}' has weights that are NaN or infinite (first: {spoilt}): its "
+                              'training went astray. Train it again, or give a checkpoint of an earlier epoch')
+
+
 def safe_globals():
     """What a checkpoint may name beside tensors: arrays of plain numbers and mmengine's log histories."""
     multiarray = (np._core if hasattr(np, '_core') else np.core).multiarray

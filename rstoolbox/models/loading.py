@@ -1,6 +1,6 @@
 """Loading a classifier's weights, with a message that says what does not fit."""
 
-from .checkpoint import CheckpointError, load_state, weights_of
+from .checkpoint import CheckpointError, check_weights, load_state, weights_of
 from .stem import find_stems
 
 
@@ -38,7 +38,7 @@ def load_classifier(network, path, role='model', classes=None):
             (differing, 'of another shape'), (missing, 'missing'), (unexpected, 'that the config has not')) if names]
         raise CheckpointError(f"'{path}' is not a checkpoint of the config's {role} "
                               f'({type(network.backbone).__name__}): weights {", ".join(wrong)}')
-    _check_finite(saved, path, role)
+    check_weights(saved, path, role)
     network.load_state_dict(saved)
 
 
@@ -64,7 +64,7 @@ def load_matcher(model, path):
         raise CheckpointError(f"'{path}' is not a checkpoint of the config's matcher ({type(model).__name__}): weights "
                               f'{", ".join(wrong)}. Give the checkpoint that the stage matcher left, or a matcher of '
                               'the same networks')
-    _check_finite(saved, path, 'matcher')
+    check_weights(saved, path, 'matcher')
     model.load_state_dict(saved)
     return saved
 
@@ -92,7 +92,7 @@ def load_rgb_encoder(backbone, path):
             f"the student cannot start from '{path}': {len(differing)} weights of its RGB encoder are not those of the "
             f"student's {type(backbone).__name__} (first: {differing[0]}). Give both one backbone: "
             "matcher.rgb_encoder.backbone='${student.backbone}'")
-    _check_finite(saved, path, 'RGB encoder')
+    check_weights(saved, path, 'RGB encoder')
     backbone.load_state_dict(saved)
 
 
@@ -105,14 +105,6 @@ def _check_bands(network, saved, own, bands, path, role):
         if key in saved and saved[key].ndim == own[key].ndim and saved[key].shape[1] != own[key].shape[1]:
             raise CheckpointError(f"the {role} in '{path}' reads {saved[key].shape[1]} bands ('{key}'); the config's "
                                   f'{role} reads {len(network.bands)}: {", ".join(network.bands)}')
-
-
-def _check_finite(saved, path, role):
-    spoilt = next((name for name, value in saved.items()
-                   if value.is_floating_point() and not value.isfinite().all()), None)
-    if spoilt:
-        raise CheckpointError(f"the {role} in '{path}' has weights that are NaN or infinite (first: {spoilt}): its "
-                              'training went astray. Train it again, or give a checkpoint of an earlier epoch')
 
 
 def _pick_classes(saved, trained, wanted, path, role):

@@ -10,7 +10,8 @@ class FalconDataSample(BaseDataElement):
 
     Meta information, set by ``metainfo=dict(...)``: ``sample_id`` (str), ``img_path`` (str; of a pair both, with a
     blank between), ``task`` (a tag such as 'REG_DET_HBB'), ``image_size`` ((width, height) in pixels of the image that
-    coordinates refer to) and ``category`` (the class asked for, where there is one).
+    coordinates refer to), ``category`` (the class asked for, where there is one) and ``classes`` (the only class names
+    that a constrained model may answer with, where they are given).
 
     Data: ``prompt`` (str), ``answer`` (str, the true answer as text), ``gt_answer`` and ``pred_answer``.
     """

@@ -49,15 +49,11 @@ def _draw(image, answer, scale, unit, region, category):
     picture = Image.fromarray(image).resize((image.shape[1] * scale, image.shape[0] * scale), Image.Resampling.NEAREST)
     picture = picture.convert('RGBA')
     instances = [[_points(ring, scale) for ring in rings] for rings in outlines(answer)]
-    filled = Image.new('RGBA', picture.size)
-    for number, rings in enumerate(instances if answer.polygons else ()):
-        mask = Image.new('L', picture.size)
-        for ring in rings:  # one within another is a hole, one beside it another part
-            part = Image.new('L', picture.size)
-            ImageDraw.Draw(part).polygon(ring, fill=90)
-            mask = ImageChops.difference(mask, part)
-        filled.paste(Image.new('RGBA', picture.size, colour(number)), mask=mask)
-    picture = Image.alpha_composite(picture, filled)
+    if answer.polygons:
+        filled = Image.new('RGBA', picture.size)
+        for number, rings in enumerate(instances):
+            _fill(filled, rings, colour(number))
+        picture = Image.alpha_composite(picture, filled)
     pen = ImageDraw.Draw(picture)
     for number, rings in enumerate(instances):
         for ring in rings:
@@ -68,6 +64,18 @@ def _draw(image, answer, scale, unit, region, category):
         _dashed(pen, _points(ring, scale), unit)
     _label(pen, picture.width, instances, answer.scores, unit, category)
     return picture.convert('RGB')
+
+
+def _fill(picture, rings, ink):
+    """Colour an instance half transparently, by a mask no larger than it: a large image may have hundreds."""
+    points = np.concatenate(rings)
+    left, top, right, bottom = (int(side) for side in (*np.floor(points.min(0)), *np.ceil(points.max(0)) + 1))
+    mask = Image.new('L', (right - left, bottom - top))
+    for ring in rings:  # one within another is a hole, one beside it another part
+        part = Image.new('L', mask.size)
+        ImageDraw.Draw(part).polygon([(x - left, y - top) for x, y in ring], fill=90)
+        mask = ImageChops.difference(mask, part)
+    picture.paste(ink, (left, top), mask)
 
 
 def _points(ring, scale):

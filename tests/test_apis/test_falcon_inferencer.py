@@ -65,7 +65,45 @@ def test_images_of_one_name_each_keep_their_answer(ask, folder, tmp_path):
                        'a_3_IMG_CLS.json': str(twin)}
 
 
+def test_a_folder_stands_for_its_images_and_two_for_the_pairs_of_one_name(ask, folder, tmp_path):
+    for place, names in (('before', ('y.png', 'x.png')), ('after', ('x.png', 'y.png')), ('other', ('x.png',))):
+        (tmp_path / place).mkdir()
+        for name in names:
+            shutil.copy(folder / 'a.png', tmp_path / place / name)
+    (tmp_path / 'before/notes.txt').touch()
+    (tmp_path / 'empty').mkdir()
+    found = ask([tmp_path / 'before', folder / 'b.png'], 'IMG_CLS')
+    assert [sample.img_path for sample in found] == [
+        str(path) for path in (tmp_path / 'before/x.png', tmp_path / 'before/y.png', folder / 'b.png')]
+    assert [sample.img_path for sample in ask((tmp_path / 'before', tmp_path / 'after'), 'PIX_CHG')] == [
+        f'{tmp_path}/before/{name} {tmp_path}/after/{name}' for name in ('x.png', 'y.png')]
+    for images, message in (((tmp_path / 'before', tmp_path / 'other'), "Not all of the folders .* image 'y.png'"),
+                            ((tmp_path / 'before', folder / 'a.png'), 'before. is a folder, the other is none'),
+                            ((tmp_path / 'before', tmp_path / 'empty'), 'empty. holds no image')):
+        with pytest.raises(ValueError, match=message):
+            ask(images, 'PIX_CHG')
+
+
+def test_only_the_given_classes_are_answered(ask, folder):
+    classes = ['tennis court', 'river']
+    for task in ('IMG_CLS', 'REG_CLS_HBB', 'REG_CLS_OBB', 'PIX_CLS'):
+        for sample in ask([folder / 'a.png', folder / 'b.png'], task, classes=classes, **SLOTS.get(task, {})):
+            assert sample.pred_answer.labels and set(sample.pred_answer.labels) <= set(classes)
+    free = FalconInferencer(folder / 'model', device='cpu', constrain=False)
+    with pytest.raises(ValueError, match='constrain=True'):
+        free(folder / 'a.png', 'IMG_CLS', classes=classes)
+
+
+def test_each_answer_comes_with_its_batch(ask, folder, tmp_path):
+    (tmp_path / 'cut.png').write_bytes((folder / 'b.png').read_bytes()[:-500])
+    answers = ask.answers([folder / 'a.png', tmp_path / 'cut.png'], 'IMG_CLS', batch_size=1)
+    assert next(answers).pred_answer.text
+    with pytest.raises(ValueError, match='cut.png.* is cut off'):
+        next(answers)
+
+
 def test_several_images_are_answered_in_their_order(ask, folder):
+    assert ask(Image.open(folder / 'a.png'), 'IMG_CAP')[0].image_size == (60, 40)
     arrays = [np.asarray(Image.open(folder / name)) for name in ('a.png', 'b.png', 'a.png')]
     samples = ask(arrays, 'IMG_CAP', batch_size=2)
     assert samples[0].pred_answer.text == samples[2].pred_answer.text
@@ -81,6 +119,8 @@ def test_several_images_are_answered_in_their_order(ask, folder):
     ('a.png', 'IMG_VQA', dict(question='<image>?'), 'special token'),
     ('a.png', 'REG_CAP', dict(bbox=[60, 0, 90, 40]), 'region of the prompt lies outside .*a.png.* of 60 x 40 pix'),
     ('a.png', 'PIX_CLS', dict(polygon=[-9, 0, -1, 0, -1, 9]), 'x from -9 to -1, y from 0 to 9'),
+    ('a.png', 'IMG_CAP', dict(classes=['ship']), 'IMG_CAP does not answer with class names'),
+    ('a.png', 'IMG_CLS', dict(classes=['ship, boat']), "cannot write the label 'ship, boat'"),
     ('a.png', 'IMG_CLS', dict(batch_size=0), 'batch_size .*1 or more, got 0'),
 ])
 def test_wrong_questions_say_what_is_wrong(ask, folder, images, task, slots, message):
@@ -92,7 +132,8 @@ def test_a_region_is_drawn_in_any_form_that_the_prompt_takes(ask, folder, tmp_pa
     box, ring, hole = [4, 4, 20, 20], [[4, 4], [20, 4], [20, 20], [4, 20]], [[6, 6], [9, 6], [9, 9]]
     flat = ask(folder / 'a.png', 'REG_CAP', out_dir=tmp_path / 'flat', bbox=box)[0]
     rows = ask(folder / 'a.png', 'REG_CAP', out_dir=tmp_path / 'rows', bbox=np.reshape(box, (2, 2)))[0]
-    assert flat.prompt == rows.prompt == 'Describe the <box><66><100><333><500></box> in this image.'
+    turned = ask(folder / 'a.png', 'REG_CAP', bbox=[20, 4, 4, 20])[0]
+    assert flat.prompt == rows.prompt == turned.prompt == 'Describe the <box><66><100><333><500></box> in this image.'
     assert (tmp_path / 'flat/a_REG_CAP.png').read_bytes() == (tmp_path / 'rows/a_REG_CAP.png').read_bytes()
     sample, = ask(folder / 'a.png', 'PIX_CLS', out_dir=tmp_path, polygon=[ring, hole])
     assert '<sep>' in sample.prompt and (tmp_path / 'a_PIX_CLS.png').is_file()
@@ -109,6 +150,11 @@ def test_what_is_wrong_is_found_before_the_first_answer(ask, folder, tmp_path):
     with pytest.raises(FileNotFoundError, match='gone.png'):
         ask([folder / 'a.png', folder / 'gone.png'], 'IMG_CLS', out_dir=tmp_path / 'out', batch_size=1)
     assert not list((tmp_path / 'out').iterdir())
+    Image.new('RGB', (30, 40)).save(tmp_path / 'narrow.png')
+    pairs = [(folder / 'a.png', folder / name) for name in ('b.png', tmp_path / 'narrow.png')]
+    with pytest.raises(ValueError, match="a.png' is 60 x 40 and '.*narrow.png' is 30 x 40"):
+        ask(pairs, 'PIX_CHG', out_dir=tmp_path / 'out', batch_size=1)
+    assert not list((tmp_path / 'out').iterdir())
     (tmp_path / 'file').touch()
     with pytest.raises(ValueError, match="out_dir: '.*file' is a file"):
         ask(folder / 'gone.png', 'IMG_CLS', out_dir=tmp_path / 'file')
@@ -122,7 +168,7 @@ def test_a_device_that_is_not_there_and_more_tokens_than_positions(folder):
     assert len(ask(folder / 'a.png', 'IMG_CAP')) == 1
 
 
-def test_unequal_pairs_and_models_without_weights(ask):
+def test_unequal_pairs_and_models_without_weights(ask, tmp_path):
     with pytest.raises(ValueError, match='60 x 40.*30 x 40'):
         ask((np.zeros((40, 60, 3), np.uint8), np.zeros((40, 30, 3), np.uint8)), 'PIX_CHG')
     with pytest.raises(ValueError, match='uint8'):
@@ -131,6 +177,12 @@ def test_unequal_pairs_and_models_without_weights(ask):
         FalconInferencer('configs/falcon/tiny_mini.py')
     with pytest.raises(ValueError, match="no config file 'nowhere.py'"):
         FalconInferencer('nowhere.py')
+    for path in ('work_dirs/nowhere', 'falcon.pth'):
+        with pytest.raises(ValueError, match=f"'{path}' is neither the folder of a model nor a config.*checkpoint"):
+            FalconInferencer(path)
+    (tmp_path / 'open.py').write_text('model = dict(')
+    with pytest.raises(ValueError, match='open.py, line 1 is no Python'):
+        FalconInferencer(tmp_path / 'open.py', 'falcon.pth')
 
 
 def test_the_command_prints_json_and_writes_pictures(folder, tmp_path):

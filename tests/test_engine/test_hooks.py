@@ -3,15 +3,20 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 from torch.utils.data import DataLoader
 
 from rstoolbox.engine.hooks import (
     DumpAnswersHook,
     ResumableCheckpointHook,
+    ShowAnswersHook,
     StudentFriendlyMatchingHook,
     matching_epochs,
 )
 from rstoolbox.evaluation import read_dump
+from rstoolbox.heads import ChangeDetection
+from rstoolbox.registry import HEADS
 from rstoolbox.structures import Answer, FalconDataSample
 
 
@@ -48,4 +53,23 @@ def test_answers_are_in_the_file_before_they_are_scored(tmp_path):
         sample.prompt, sample.answer = 'Describe the image.', 'A lake.'
         sample.pred_answer = Answer(text='A river.', scores=np.array([0.5]))
         hook.after_test_iter(runner, number, None, [sample])
+        if number == 0:  # a test that is cut short here leaves what it has
+            assert [record.prediction.text for record in read_dump(f'{hook.path}.0.part')] == ['A river.']
+    assert [path.name for path in tmp_path.iterdir()] == ['answers.jsonl']
     assert [record.prediction.text for record in read_dump(hook.path)] == ['A river.', 'A river.']
+
+
+def test_a_pair_of_any_task_is_drawn_side_by_side(tmp_path):
+    @HEADS.register_module(name='MY_PAIRS')
+    class Pairs(ChangeDetection):
+        tag = 'MY_PAIRS'
+
+    try:
+        for task in ('PIX_CHG', 'MY_PAIRS', None):
+            sample = FalconDataSample(metainfo=dict(sample_id='1', task=task, image_size=(8, 8)))
+            sample.prompt, sample.answer, sample.pred_answer = 'Find changes.', 'A house.', Answer(text='A house.')
+            ShowAnswersHook(tmp_path).after_test_iter(None, 0, dict(inputs=[torch.zeros(16, 16, 3).byte()]), [sample])
+        sizes = [Image.open(tmp_path / f'1_{task}.png').size for task in ('PIX_CHG', 'MY_PAIRS', None)]
+        assert sizes[0] == sizes[1] == (2 * 512 + 8, sizes[0][1]) and sizes[2][0] == 512
+    finally:
+        HEADS.module_dict.pop('MY_PAIRS')

@@ -4,12 +4,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
+from rstoolbox.datasets.falcon import Record, write_records
 from rstoolbox.engine import testing
 from rstoolbox.engine.config import load_config, runner_config
 from rstoolbox.engine.testing import student_config, test
 from rstoolbox.engine.train_stage import TrainStage
-from rstoolbox.models import CheckpointError, save_student
+from rstoolbox.models import CheckpointError, Falcon, save_student
 from rstoolbox.registry import MODELS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,6 +54,19 @@ def test_weights_that_do_not_know_a_tested_class_are_refused(config, tmp_path):
                  dict(bands=['R', 'G', 'B'], classes=(*CLASSES[:-1], 'Beach')))
     with pytest.raises(CheckpointError, match="does not know the class 'SeaLake'; it was trained on AnnualCrop"):
         test(config('other', CLASSES), tmp_path / 'best.pth')
+
+
+def test_the_folder_of_a_vision_language_model_takes_the_place_of_the_configs(tmp_path):
+    Falcon('tiny', tokenizer=ROOT / 'configs/_base_/models/falcon_tiny_tokenizer', image_size=32,
+           max_positions=256).save_pretrained(tmp_path / 'model')
+    Image.new('RGB', (32, 32)).save(tmp_path / 'a.png')
+    write_records([Record(['a.png'], [], 'IMG_CLS', 'Classify the image.', 'sea.')], tmp_path / 'test.jsonl')
+    # The config's own folder is not there.
+    cfg = load_config(ROOT / 'configs/falcon/large_sft.py', {
+        'records.test': str(tmp_path / 'test.jsonl'), 'image_root': str(tmp_path), 'image_size': 32, 'num_workers': 0,
+        'model.generation.num_beams': 1, 'model.generation.max_new_tokens': 20, 'log_level': 'WARNING'})
+    config = runner_config(cfg, work_dir=str(tmp_path / 'test'), experiment_name='folder')
+    assert test(config, tmp_path / 'model')[0]['IMG_CLS/accuracy'] == 0
 
 
 def test_given_weights_are_tested_anew_in_a_network_that_has_changed(tmp_path, tmp_path_factory, monkeypatch):

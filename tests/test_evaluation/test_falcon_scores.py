@@ -189,6 +189,13 @@ def test_to_say_that_there_is_no_object_is_wrong_but_can_be_read():
     assert [values['REG_VG/parse_failure_rate'] for values in scalars.values()] == [0, 100]
 
 
+def test_a_class_that_is_named_twice_is_named():
+    labels = ('river', 'River', 'lake'), ('lake', 'lake'), ('river',)
+    records = [ScoredRecord('IMG_CLS', head_for('IMG_CLS').decode(', '.join(said), SIZE), Answer(text=truth))
+               for said, truth in zip(labels, ('river.', 'lake.', 'river.'))]
+    assert score_records(records)[0]['IMG_CLS/accuracy'] == pytest.approx(200 / 3)
+
+
 def test_an_unreadable_ground_truth_is_no_silent_absence():
     head, some = head_for('REG_DET_HBB'), answer('REG_DET_HBB', [(0, 0, 9, 9)], '')
     texts = ['<box><1><2><3></box>', '<box><0><0><140><187></box>', 'The object does not exist.']

@@ -1,9 +1,12 @@
 """Constrained generation: whatever a random model says, it can be read."""
 
 import re
+from functools import lru_cache
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 torch = pytest.importorskip('torch')
 transformers = pytest.importorskip('transformers', reason='needs requirements/falcon.txt')
@@ -11,6 +14,7 @@ transformers = pytest.importorskip('transformers', reason='needs requirements/fa
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers  # noqa: E402
 
 from rstoolbox.heads import head_for  # noqa: E402
+from rstoolbox.heads.automaton import Automaton  # noqa: E402
 from rstoolbox.heads.constraint import AnswerConstraint  # noqa: E402
 from rstoolbox.structures import Answer  # noqa: E402
 
@@ -101,7 +105,7 @@ def test_every_answer_of_a_random_model_can_be_read(named_tokenizer, options, ma
         texts = answers(tiny_model(tokenizer, seed), tokenizer, heads, max_length, constraint=constraint, **options)
         for head, text in zip(heads, texts):
             assert text.count('</s>') == 2, f'{head.tag} did not end: {text}'
-            assert head.decode(text, SIZE).failures == 0, f'{head.tag}: {text}'
+            assert head.decode(text, SIZE).failures == 0 and '\ufffd' not in text, f'{head.tag}: {text}'
 
 
 @pytest.mark.parametrize('beams', [1, 3])
@@ -113,6 +117,37 @@ def test_only_the_given_classes_are_answered(beams):
         labels = [head.decode(text, SIZE).labels for head, text in zip(heads, texts)]
         assert all(set(named) <= set(classes) for named in labels)
         assert labels[0] and len(labels[1]) == len(labels[2]) == 1
+    # Or each sample has a list of its own, or none.
+    texts = answers(tiny_model(tokenizer, 0), tokenizer, heads, 40, [['river'], None, ['sea']], num_beams=beams)
+    assert set(heads[0].decode(texts[0], SIZE).labels) == {'river'}
+    assert heads[2].decode(texts[2], SIZE).labels == ['sea']
+
+
+@lru_cache
+def automaton_of(tag):
+    return Automaton(head_for(tag).pattern())
+
+
+def accepted(tag, content):
+    automaton, state = automaton_of(tag), 0
+    for byte in content:
+        state = automaton.step(state, byte)
+        if state is None:
+            return False
+    return automaton.accepts(state)
+
+
+@settings(deadline=None)
+@given(st.one_of(st.text().map(str.encode), st.binary(max_size=6)))
+def test_a_text_is_of_whole_characters(content):
+    try:
+        sound = (b'a' + content).decode().replace(' ', 'a').isprintable()
+    except UnicodeDecodeError:
+        sound = None
+    if sound is None or b'<' in content:
+        assert not accepted('IMG_CAP', b'a' + content)
+    elif sound:
+        assert accepted('IMG_CAP', b'a' + content)
 
 
 @pytest.mark.parametrize('tag, fits, fits_not', [
@@ -128,18 +163,9 @@ def test_only_the_given_classes_are_answered(beams):
     ('IMG_CAP', ['Two ships.', 'très'], ['', ' ', '.', 'a < b']),
 ])
 def test_the_pattern_of_a_head(tag, fits, fits_not):
-    from rstoolbox.heads.automaton import Automaton
     head = head_for(tag)
-
-    def accepted(text):
-        automaton, state = Automaton(head.pattern()), 0
-        for byte in text.encode():
-            state = automaton.step(state, byte)
-            if state is None:
-                return False
-        return automaton.accepts(state)
-
-    assert all(accepted(text) for text in fits) and not any(accepted(text) for text in fits_not)
+    assert all(accepted(tag, text.encode()) for text in fits)
+    assert not any(accepted(tag, text.encode()) for text in fits_not)
     assert all(head.decode(text, SIZE).failures == 0 for text in fits)
 
 

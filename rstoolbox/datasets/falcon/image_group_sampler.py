@@ -40,6 +40,7 @@ class ImageGroupSampler(Sampler):
         self.rank, self.world_size = get_dist_info()
         self.batch_size, self.group, self.window = batch_size, group, window
         self.seed, self.epoch = sync_random_seed() if seed is None else seed, 0
+        self._before, self._first = 0, 0  # whole epochs that were skipped, and records of the one behind them
         _, self._images = np.unique(dataset.image_keys, return_inverse=True)
         self._lengths = dataset.answer_lengths if window else np.zeros_like(self._images)
 
@@ -54,7 +55,8 @@ class ImageGroupSampler(Sampler):
         # The incomplete step is the last, else it would shift the borders of all batches behind it.
         rest = order[whole:].reshape(self.world_size, -1)
         # A batch at a time: numbers as objects take ten times the memory.
-        for batch in (*batches[:, self.rank], rest[self.rank]):
+        first, self._first = self._first, 0
+        for batch in (*batches[first // self.batch_size:, self.rank], rest[self.rank]):
             yield from batch.tolist()
 
     def _in_groups(self, rng):
@@ -79,8 +81,19 @@ class ImageGroupSampler(Sampler):
         return math.ceil(len(self._images) / self.world_size)
 
     def set_epoch(self, epoch):
-        """Draw another order for this epoch."""
-        self.epoch = epoch
+        """Draw another order for this epoch, counted from the one where a skip has led."""
+        self.epoch = self._before + epoch
+
+    def skip(self, num_samples):
+        """Go on behind so many records, without a look at them, where a run that counts iterations was interrupted.
+
+        Args:
+            num_samples (int): Steps that were taken times the batch size, although the last step of an epoch may have
+                had fewer records.
+        """
+        steps = math.ceil(len(self) / self.batch_size)
+        self._before, taken = divmod(num_samples // self.batch_size, steps)
+        self.epoch, self._first = self._before, taken * self.batch_size
 
 
 def _ranges(starts, sizes):

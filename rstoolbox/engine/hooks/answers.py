@@ -1,12 +1,13 @@
 """What a vision-language model answers in a test: as pictures, and as lines that can be scored later."""
 
+import json
 from pathlib import Path
 
-from mmengine.dist import collect_results, is_main_process
+from mmengine.dist import barrier, collect_results, get_rank, is_main_process
 from mmengine.hooks import Hook
 
 from rstoolbox.evaluation import write_dump
-from rstoolbox.heads import split_canvas
+from rstoolbox.heads import head_for, split_canvas
 from rstoolbox.registry import HOOKS
 from rstoolbox.visualization.answer import draw_answer
 
@@ -25,7 +26,8 @@ class ShowAnswersHook(Hook):
     def after_test_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         for image, sample in zip(data_batch['inputs'], outputs, strict=True):
             pixels = image.cpu().numpy()
-            images = split_canvas(pixels) if sample.task == 'PIX_CHG' else (pixels,)
+            is_pair = sample.task is not None and head_for(sample.task).num_images == 2
+            images = split_canvas(pixels) if is_pair else (pixels,)
             draw_answer(images, sample.pred_answer, self.folder / f'{sample.sample_id}_{sample.task}.png',
                         f'{sample.prompt} ({sample.answer})', category=sample.get('category') or '')
 
@@ -33,6 +35,9 @@ class ShowAnswersHook(Hook):
 @HOOKS.register_module()
 class DumpAnswersHook(Hook):
     """Writes every tested record and what the model answered as JSON lines (:mod:`rstoolbox.evaluation.dump`).
+
+    Until the last is answered they stand in ``<path>.<number of the process>.part``, of the same form: a test that is
+    cut short leaves hours of answers.
 
     Args:
         path (str): The file.
@@ -42,15 +47,23 @@ class DumpAnswersHook(Hook):
         self.path, self._lines = path, []
 
     def after_test_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        for sample in outputs:
-            scores = sample.pred_answer.scores
-            self._lines.append(dict(
-                task=sample.task, image=sample.image_id, size=list(sample.image_size), category=sample.get('category'),
-                question=sample.prompt, answer=sample.pred_answer.text, gt=sample.answer,
-                references=sample.get('references') or [],
-                scores=None if scores is None else [float(score) for score in scores]))
-        # Before they are scored: where that fails, hours of answers are there to be scored again.
+        lines, part = [_line(sample) for sample in outputs], Path(f'{self.path}.{get_rank()}.part')
+        self._lines += lines
+        with part.open('a' if batch_idx else 'w', encoding='utf-8') as file:
+            file.writelines(f'{json.dumps(line, ensure_ascii=False)}\n' for line in lines)
+        # Before they are scored: where that fails, the answers are there to be scored again.
         if batch_idx + 1 == len(runner.test_dataloader):
             lines = collect_results(self._lines, len(runner.test_dataloader.dataset))
             if is_main_process():
                 write_dump(lines, self.path)
+            barrier()
+            part.unlink()
+
+
+def _line(sample):
+    scores = sample.pred_answer.scores
+    return dict(
+        task=sample.task, image=sample.image_id, size=list(sample.image_size), category=sample.get('category'),
+        question=sample.prompt, answer=sample.pred_answer.text, gt=sample.answer,
+        references=sample.get('references') or [],
+        scores=None if scores is None else [float(score) for score in scores])

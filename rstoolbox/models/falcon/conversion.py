@@ -91,8 +91,9 @@ def from_original(source, target):
     Raises:
         FileNotFoundError: If a file is missing.
         CheckpointError: If a file holds more than data, or weights are missing, unexpected or of another shape.
+        ValueError: If both are one folder.
     """
-    source = Path(source).expanduser()
+    source = _another_folder(source, target)
     described = read_json(source / CONFIG)
     if 'dim_embed' not in described.get('vision_config', {}):
         raise CheckpointError(f"'{source / CONFIG}' does not describe a model of the published layout: its "
@@ -122,8 +123,9 @@ def to_original(source, target):
     Raises:
         FileNotFoundError: If a file is missing.
         CheckpointError: If the folder holds no such model.
+        ValueError: If both are one folder.
     """
-    network, tokenizer, image_size = load_folder(source)
+    network, tokenizer, image_size = load_folder(_another_folder(source, target))
     weights = {key: value for key, value in weights_to_write(network).items() if rename(key, native=True) not in COPIES}
     state, changes = {}, []
     rows = getattr(network.config, 'published_vocab_size', network.config.text_config.vocab_size)
@@ -197,6 +199,15 @@ def rename(key, native=False):
             key = re.sub(pattern, replacement, key)
         return key
     return key
+
+
+def _another_folder(source, target):
+    """The source, unless what is converted would take its place."""
+    source = Path(source).expanduser()
+    if source.resolve() == Path(target).expanduser().resolve():
+        raise ValueError(f"'{target}' holds what is to be converted, which would be overwritten; name another folder "
+                         'to write to')
+    return source
 
 
 def _native_config(described, weights, tokenizer):

@@ -1,27 +1,25 @@
 """The vision-language model: transformers' Florence-2 with its texts, its loss and its answers."""
 
 import copy
-import hashlib
 
 import numpy as np
 import torch
 from mmengine.model import BaseModel
 from torch.nn.functional import cross_entropy
 
-from rstoolbox.heads import head_for
 from rstoolbox.registry import MODELS
 from rstoolbox.structures import Answer
 
-from ..checkpoint import CheckpointError, load_state, weights_of
-from ..finite import check_finite, sample_id
+from ..checkpoint import CheckpointError, check_weights, load_state, weights_of
+from ..finite import check_finite
 from .cell_loss import CellLoss
 from .folder import load_folder, save_folder
-from .generation import generate, read_answer
+from .generation import generate, head_of, read_answer
 from .lora import add_lora, merge_lora
 from .network import answer_logits, build_network, decode, encode, image_cells, image_tokens, network_config
 from .preprocessor import FalconPreprocessor
 from .smooth_start import start_smoothly
-from .tokenizer import load_tokenizer
+from .tokenizer import fingerprint, load_tokenizer
 
 
 @MODELS.register_module()
@@ -36,7 +34,7 @@ class Falcon(BaseModel):
         geometry (str, optional): 'tiny', 'base' or 'large', with random weights
             (:func:`rstoolbox.models.falcon.network.network_config`).
         pretrained (str, optional): Instead, the folder of a model to start from
-            (:func:`rstoolbox.models.falcon.folder.load_folder`).
+            (:func:`rstoolbox.models.falcon.folder.load_folder`). Its weights become float32, whatever the file has.
         tokenizer (str | PreTrainedTokenizerFast, optional): A folder that holds one, as
             ``tools/dataset_converters/train_tokenizer.py`` trains it on records. By default the one of ``pretrained``.
         image_size (int | tuple[int, int], optional): Width and height of the network's input in pixels; by default that
@@ -44,7 +42,7 @@ class Falcon(BaseModel):
         max_positions (int, optional): Most tokens of a prompt, image included, and of an answer; for ``geometry`` only.
         tied (bool): Whether the output layer is the token embedding; for ``geometry`` only.
         lora (dict, optional): Trains low-rank matrices only (:func:`rstoolbox.models.falcon.lora.add_lora`);
-            checkpoints then hold nothing else.
+            checkpoints then hold nothing else. For ``pretrained`` only.
         gradient_checkpointing (bool): Whether layers of both encoders and the decoder are computed again in the
             backward pass instead of being kept in memory.
         cell_loss (float): Weight of :class:`rstoolbox.models.falcon.cell_loss.CellLoss`, with which encoders of random
@@ -52,12 +50,13 @@ class Falcon(BaseModel):
         generation (dict, optional): Rules of generation, such as ``num_beams=1`` and ``max_new_tokens=256``; others as
             published (3 beams), but n-grams may repeat.
         constrain (bool): Whether answers are held to the grammar of their task
-            (:mod:`rstoolbox.heads.constraint`), so that each can be read. Every record then needs a ``task``.
+            (:mod:`rstoolbox.heads.constraint`), so that each can be read, and to the ``classes`` of the record, where
+            it has any. Every record then needs a ``task``.
         init_cfg (dict, optional): As in mmengine.
 
     Raises:
-        ValueError: If both or neither of ``geometry`` and ``pretrained`` are given, or there is no tokenizer for
-            ``geometry``.
+        ValueError: If both or neither of ``geometry`` and ``pretrained`` are given, there is no tokenizer for
+            ``geometry``, or an argument is not for what is given.
     """
 
     def __init__(self, geometry=None, pretrained=None, tokenizer=None, image_size=None, max_positions=None, tied=True,
@@ -66,11 +65,15 @@ class Falcon(BaseModel):
         if (geometry is None) == (pretrained is None):
             raise ValueError("Falcon needs either a geometry ('tiny', 'base', 'large') or pretrained, the folder of a "
                              f'model; got geometry={geometry!r} and pretrained={pretrained!r}')
+        if lora is not None and pretrained is None:
+            raise ValueError('lora adapts the weights of a folder, which its checkpoints leave out; those of '
+                             f'geometry={geometry!r} are random and would be lost. Give pretrained instead')
         tokenizer = _tokenizer(tokenizer)
         if pretrained is not None:
             if max_positions is not None or not tied:
                 raise ValueError('max_positions and tied are for a geometry; the folder of pretrained tells its own')
             network, own_tokenizer, own_size = load_folder(pretrained)
+            network.float()  # published weights are in float16, in which no optimizer makes small steps
             tokenizer, image_size = tokenizer or own_tokenizer, own_size if image_size is None else image_size
         else:
             if tokenizer is None:
@@ -92,10 +95,11 @@ class Falcon(BaseModel):
         self.network = network
         self.cell_loss_weight = cell_loss
         self.cell_loss = CellLoss(config.text_config.d_model, image_cells(config, size)) if cell_loss else None
-        self.generation = dict(generation or {})
+        # Folders of transformers' own checkpoints bring the rule that no n-gram repeats, which would forbid corners.
+        self.generation = {'no_repeat_ngram_size': 0, **(generation or {})}
         self.constraint = _constraint(tokenizer) if constrain else None
         self.lora = lora is not None
-        self.register_buffer('vocabulary', _fingerprint(tokenizer))
+        self.register_buffer('vocabulary', fingerprint(tokenizer))
         if self.lora:
             add_lora(network, **lora)
         if gradient_checkpointing:
@@ -128,9 +132,12 @@ class Falcon(BaseModel):
         """Load a checkpoint of this model's training.
 
         Raises:
-            FileNotFoundError, CheckpointError: If there is none at ``path``, or it is of another model or tokenizer.
+            FileNotFoundError, CheckpointError: If there is none at ``path``, it is of another model or tokenizer, or a
+                weight in it is NaN or infinite.
         """
-        self.load_state_dict(weights_of(load_state(path), path))
+        weights = weights_of(load_state(path), path)
+        check_weights(weights, path)
+        self.load_state_dict(weights)
 
     def merge(self):
         """Merge the low-rank matrices into the network, which is then trained and saved as a whole."""
@@ -188,13 +195,14 @@ class Falcon(BaseModel):
             ValueError: If a sample has a task but no ``image_size``.
         """
         prompt = {key: inputs.get(key) for key in ('pixel_values', 'input_ids', 'attention_mask', 'image_rows')}
-        heads = [_head(sample, row, self.constraint is not None) for row, sample in enumerate(data_samples)]
+        heads = [head_of(sample, row, self.constraint is not None) for row, sample in enumerate(data_samples)]
         # Start token, forced <s> and all others fit the table of positions.
         longest = self.data_preprocessor.max_positions - 1
         rules = dict(self.generation, max_new_tokens=min(self.generation.get('max_new_tokens', longest), longest))
         if self.constraint is not None:
             length = 1 + rules['max_new_tokens']
-            rules['logits_processor'] = [self.constraint.processor(heads, length)]
+            classes = [sample.get('classes') for sample in data_samples]
+            rules['logits_processor'] = [self.constraint.processor(heads, length, classes=classes)]
         answers = generate(self.network, self.tokenizer, **prompt, **rules)
         for sample, head, generated in zip(data_samples, heads, answers, strict=True):
             sample.pred_answer = (
@@ -270,27 +278,8 @@ def _size(size):
     return tuple(sides)
 
 
-def _fingerprint(tokenizer):
-    """SHA-256 of a tokenizer's vocabulary, as (32,) uint8."""
-    vocabulary = sorted(tokenizer.get_vocab().items()) if tokenizer is not None else ''
-    return torch.tensor(list(hashlib.sha256(repr(vocabulary).encode()).digest()), dtype=torch.uint8)
-
-
 def _constraint(tokenizer):
     if tokenizer is None:
         raise ValueError('constrain=True needs a tokenizer, and the model has none')
     from rstoolbox.heads.constraint import AnswerConstraint  # imports transformers, which need not be installed
     return AnswerConstraint(tokenizer)
-
-
-def _head(sample, row, required):
-    task = sample.get('task')
-    if task is None and required:
-        raise ValueError(f"record '{sample_id(sample, row)}' has no task, so no grammar to hold its answer to; "
-                         'set its task, or build the model with constrain=False')
-    if task is None:
-        return None
-    if sample.get('image_size') is None:
-        raise ValueError(f"record '{sample_id(sample, row)}' of {task} has no image_size, (width, height) in pixels: "
-                         'no coordinates can be read from its answer')
-    return head_for(task)

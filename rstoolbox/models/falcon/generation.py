@@ -7,6 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from rstoolbox.heads import head_for
+
+from ..finite import sample_id
 from .network import PAD, decode, encode, token_log_likelihood
 from .optional import optional
 
@@ -108,6 +111,20 @@ def read_answer(head, generated, image_size):
     if not objects or len(scores) != objects:
         scores = [generated.confidence()] * max(objects, 1)
     return replace(answer, scores=np.array(scores))
+
+
+def head_of(sample, row, required):
+    """The head that reads the answer to a record; None where it has no task, and none is required."""
+    task = sample.get('task')
+    if task is None and required:
+        raise ValueError(f"record '{sample_id(sample, row)}' has no task, so no grammar to hold its answer to; "
+                         'set its task, or build the model with constrain=False')
+    if task is None:
+        return None
+    if sample.get('image_size') is None:
+        raise ValueError(f"record '{sample_id(sample, row)}' of {task} has no image_size, (width, height) in pixels: "
+                         'no coordinates can be read from its answer')
+    return head_for(task)
 
 
 def _count(answer):

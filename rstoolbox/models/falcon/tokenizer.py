@@ -1,7 +1,10 @@
 """Tokenizers: byte-level BPE from a checkpoint's folder, or trained on the texts of a small data set."""
 
+import hashlib
 import re
 from pathlib import Path
+
+import torch
 
 from rstoolbox.heads.grammar import IMAGE, STRUCTURE
 
@@ -58,6 +61,12 @@ def has_tokenizer(folder):
     """Whether a folder holds the files of a tokenizer."""
     return (Path(folder) / 'tokenizer.json').is_file() or all(
         (Path(folder) / name).is_file() for name in ('vocab.json', 'merges.txt'))
+
+
+def fingerprint(tokenizer):
+    """SHA-256 of a tokenizer's vocabulary, as (32,) uint8; of an empty text where there is no tokenizer."""
+    vocabulary = sorted(tokenizer.get_vocab().items()) if tokenizer is not None else ''
+    return torch.tensor(list(hashlib.sha256(repr(vocabulary).encode()).digest()), dtype=torch.uint8)
 
 
 def train_tokenizer(texts, vocab_size=1000, coordinates='text'):

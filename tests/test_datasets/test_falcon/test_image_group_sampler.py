@@ -1,6 +1,7 @@
 """Records in groups of one image and batches of similar length."""
 
 import math
+from itertools import count, islice
 from types import SimpleNamespace
 from unittest.mock import patch
 
@@ -53,6 +54,21 @@ def test_an_epoch_follows_from_its_number_alone(records, epoch):
         order = list(running)
     resumed.set_epoch(epoch)
     assert list(resumed) == order
+
+
+@settings(deadline=None)
+@given(RECORDS, st.integers(0, 30), st.integers(1, 5), st.integers(1, 2))
+def test_a_run_that_counts_steps_goes_on_where_it_stopped(records, taken, batch_size, processes):
+    def steps(sampler):  # as mmengine's loop of iterations draws them
+        for epoch in count():
+            if epoch:
+                sampler.set_epoch(epoch)
+            yield from batches(sampler)
+
+    for rank in range(processes):
+        running, resumed = (build(records, rank, processes, batch_size=batch_size) for _ in range(2))
+        resumed.skip(taken * batch_size)
+        assert list(islice(steps(resumed), 5)) == list(islice(steps(running), taken, taken + 5))
 
 
 def test_epochs_and_seeds_differ_and_batches_mix_images():

@@ -189,5 +189,8 @@ def test_the_tool_reports_every_weight_and_stops_with_one_line(published, tmp_pa
     assert all(key in out for key in load_file(source / 'model.safetensors'))
     run(tmp_path / 'ours', tmp_path / 'back', '--reverse')
     assert (tmp_path / 'back' / 'model.safetensors').is_file()
+    for folder, option in ((source, ()), (tmp_path / 'ours', ('--reverse',))):
+        with pytest.raises(SystemExit, match='^error: .*name another folder to write to'):
+            run(folder, folder / '.', *option)
     with pytest.raises(SystemExit, match='^error: .*nowhere'):
         run(tmp_path / 'nowhere', tmp_path / 'other')

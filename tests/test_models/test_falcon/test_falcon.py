@@ -234,6 +234,15 @@ def test_a_checkpoint_of_another_model_or_tokenizer_is_refused(build, tokenizer)
         model.load_state_dict(other.state_dict())
 
 
+def test_a_checkpoint_that_went_astray_is_refused(build, tmp_path):
+    model = build()
+    state = model.state_dict()
+    state['network.lm_head.weight'] = state['network.lm_head.weight'] * float('nan')
+    torch.save(dict(state_dict=state), tmp_path / 'nan.pth')
+    with pytest.raises(CheckpointError, match='nan.pth.* NaN or infinite .first: network.lm_head.weight'):
+        model.load_weights(tmp_path / 'nan.pth')
+
+
 @pytest.mark.parametrize('tied', [True, False])
 def test_transformers_own_class_reads_a_saved_model(build, batch, tmp_path, tied):
     model = build(tied=tied)
@@ -256,6 +265,16 @@ def test_from_pretrained_takes_up_what_was_saved(build, batch, tmp_path):
     language = loaded.network.model.language_model
     assert language.shared.weight is language.encoder.embed_tokens.weight is language.decoder.embed_tokens.weight
     assert loaded.network.lm_head.weight is not language.shared.weight
+
+
+def test_a_folder_in_float16_whose_rules_forbid_repeats_is_used_as_any_other(build, batch, tmp_path):
+    model = build()
+    model.network.half().generation_config.no_repeat_ngram_size = 3
+    model.save_pretrained(tmp_path)
+    loaded = Falcon.from_pretrained(tmp_path, generation=dict(num_beams=1, max_new_tokens=4))
+    assert loaded.test_step(batch((1,)))[0].pred_answer.scores.shape == (1,)
+    assert {weight.dtype for weight in loaded.network.parameters()} == {torch.float32}
+    assert loaded.generation['no_repeat_ngram_size'] == 0
 
 
 @pytest.mark.parametrize('options, message', [

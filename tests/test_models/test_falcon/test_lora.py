@@ -52,6 +52,11 @@ def test_merged_it_is_an_ordinary_model_with_the_same_loss(build, batch, folder,
     (dict(target_modules=['lm_head']), 'shares its matrix with the token embedding'),
     (dict(rank=4), 'rank.*peft.LoraConfig'),
 ])
-def test_wrong_targets_are_explained(build, lora, message):
+def test_wrong_targets_are_explained(build, folder, lora, message):
     with pytest.raises(ValueError, match=message):
-        build(lora=lora)
+        build(pretrained=folder, lora=lora)
+
+
+def test_random_weights_that_no_checkpoint_would_hold_are_not_adapted(build):
+    with pytest.raises(ValueError, match="geometry='tiny' are random and would be lost. Give pretrained"):
+        build(lora=dict(r=4))
