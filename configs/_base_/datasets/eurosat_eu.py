@@ -35,11 +35,10 @@ train_pipeline = [
 ]
 rgb_plain_pipeline = '${plain_pipeline}'
 rgb_train_pipeline = '${train_pipeline}'
-# The JPEGs of EuroSAT show a reflectance of 0.275 as white.
 pack_matcher = dict(
-    type='PackMatcherInputs', white=0.275,
+    type='PackMatcherInputs', statistics='${statistics}',
     rgb_transforms=[dict(type='RadiometricJitter', brightness=0.1, contrast=0., band_gain=0.)])
-plain_pack_matcher = dict(type='PackMatcherInputs', white=0.275)
+plain_pack_matcher = dict(type='PackMatcherInputs', statistics='${statistics}')
 matcher_plain_pipeline = [dict(type='LoadRaster'), dict(type='ToReflectance'), '${plain_pack_matcher}']
 matcher_pipeline = [
     dict(type='LoadRaster'),

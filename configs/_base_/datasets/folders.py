@@ -23,7 +23,7 @@ rgb_source = dict(
     split_ratio='${split_ratio}', split_seed='${split_seed}', seed='${randomness.seed}')
 
 pack = dict(type='mmpretrain.PackInputs', meta_keys=('sample_id', 'img_path', 'img_shape', 'bands'))
-pack_matcher = dict(type='PackMatcherInputs', white=0.25)  # the reflectance that the RGB pictures show as white
+pack_matcher = dict(type='PackMatcherInputs', statistics='${statistics}')
 load = [dict(type='LoadRaster'), dict(type='ToReflectance')]
 
 

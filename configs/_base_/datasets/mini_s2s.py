@@ -31,7 +31,7 @@ train_pipeline = [
 ]
 rgb_plain_pipeline = '${plain_pipeline}'
 rgb_train_pipeline = '${train_pipeline}'
-pack_matcher = dict(type='PackMatcherInputs', white=0.25)
+pack_matcher = dict(type='PackMatcherInputs', statistics='${statistics}')
 matcher_plain_pipeline = [dict(type='LoadRaster'), dict(type='ToReflectance'), '${pack_matcher}']
 matcher_pipeline = [
     dict(type='LoadRaster'),

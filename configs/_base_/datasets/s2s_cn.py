@@ -1,5 +1,5 @@
 # S2S-CN of SemBridge's benchmark: the 14 bands of Tiangong-2's wide-band imager over China, ten classes.
-# As s2s_eu.py; the sensor's numbers are no calibrated reflectance, so look at ms_scale and white.
+# As s2s_eu.py; the sensor's numbers are no calibrated reflectance, so look at ms_scale.
 _base_ = './s2s_eu.py'
 
 data_root = 'data/S2S-CN'

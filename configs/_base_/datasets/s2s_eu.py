@@ -15,7 +15,6 @@ statistics = dict(ms='${data_root}/statistics_ms.json', rgb='${data_root}/statis
 split_ratio = (0.6, 0.2, 0.2)
 split_files = dict(ms=None, rgb=None)  # instead of a split by ratio
 ms_scale = None  # reflectance of a stored 1; None: that of the sensor
-white = 0.275  # reflectance that the pictures show as white; not published, this is EuroSAT's
 
 ms_source = dict(
     type='S2S_EU', modality='ms', data_root='${data_root}', bands='${ms_bands}', split_file='${split_files.ms}',
@@ -54,9 +53,9 @@ plain_pipeline = [*ms_plain, '${pack}']
 train_pipeline = [*ms_views, '${jitter}', '${pack}']
 rgb_plain_pipeline = [*rgb_plain, '${pack}']
 rgb_train_pipeline = [*_views(rgb_plain[:-1], 'area'), '${jitter}', '${pack}']
-matcher_plain_pipeline = [*ms_plain, dict(type='PackMatcherInputs', white='${white}')]
+matcher_plain_pipeline = [*ms_plain, dict(type='PackMatcherInputs', statistics='${statistics}')]
 matcher_pipeline = [
     *ms_views,
-    dict(type='PackMatcherInputs', white='${white}',
+    dict(type='PackMatcherInputs', statistics='${statistics}',
          rgb_transforms=[dict(type='RadiometricJitter', brightness=0.1, contrast=0., band_gain=0.)])
 ]

@@ -17,15 +17,16 @@ class PackMatcherInputs(BaseTransform):
     Required Keys: img, bands, sensor.
 
     Args:
-        white (float, optional): Reflectance shown as white in the pseudo-RGB, see :class:`PseudoRGB`.
+        statistics (dict, optional): Of both sides, by which the pseudo-RGB looks like the pictures that it is to stand
+            for, see :class:`PseudoRGB`.
         ms_transforms (Sequence[dict]): Further transforms of the multispectral view.
         rgb_transforms (Sequence[dict]): Further transforms of the pseudo-RGB view, such as a jitter of its colours.
         meta_keys (Sequence[str]): What is kept about the scene, where present.
     """
 
-    def __init__(self, white=None, ms_transforms=(), rgb_transforms=(),
+    def __init__(self, statistics=None, ms_transforms=(), rgb_transforms=(),
                  meta_keys=('sample_id', 'img_path', 'img_shape', 'bands')):
-        self.pseudo_rgb = PseudoRGB(white)
+        self.pseudo_rgb = PseudoRGB(statistics)
         self.views = {side: Compose([TRANSFORMS.build(transform) for transform in transforms])
                       for side, transforms in dict(ms=ms_transforms, rgb=rgb_transforms).items()}
         self.pack = PackInputs(meta_keys=meta_keys)
@@ -38,4 +39,4 @@ class PackMatcherInputs(BaseTransform):
         return dict(inputs=dict(ms=packed['inputs'], rgb=rgb['inputs']), data_samples=packed['data_samples'])
 
     def __repr__(self):
-        return f'PackMatcherInputs(white={self.pseudo_rgb.white}, ms={self.views["ms"]}, rgb={self.views["rgb"]})'
+        return f'PackMatcherInputs({self.pseudo_rgb}, ms={self.views["ms"]}, rgb={self.views["rgb"]})'

@@ -4,10 +4,12 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 
 from rstoolbox.registry import TRANSFORMS
+from rstoolbox.structures import load_statistics
 
 from ..bands import band_indices, get_sensor
 
 VARIANTS = ('sound', 'as_released')
+COLOURS = ('R', 'G', 'B')
 
 
 @TRANSFORMS.register_module()
@@ -109,33 +111,54 @@ class SelectBands(BaseTransform):
 class PseudoRGB(BaseTransform):
     """Make a colour image out of a multispectral one: its red, green and blue band, by name, called R, G, B.
 
-    With ``white`` reflectance is brought to the brightness of an ordinary picture, as is done when pictures are made
-    from satellite data: a reflectance of ``white`` becomes 1, and values are cut to 0 to 1.
+    With ``statistics`` it looks like the ordinary pictures of another side: every band is brought to the mean and the
+    standard deviation that its colour has there, ``(x - mean_ms) / std_ms * std_rgb + mean_rgb``, and cut to 0 to 1.
+    Sun, haze and the stretch of whoever made the pictures then do not set the two apart.
 
     Required Keys: img, bands, sensor.
 
     Modified Keys: img, bands, sensor (then 'rgb'), valid_mask (if present).
 
     Args:
-        white (float, optional): Reflectance shown as white, e.g. 0.3. None (default) leaves the values as they are.
+        statistics (dict, optional): ``dict(ms=..., rgb=...)``, the statistics of both sides' training images, as
+            :func:`~rstoolbox.structures.load_statistics` reads them. None (default) leaves the values as they are.
+
+    Raises:
+        ValueError: If ``statistics`` has other keys, or lacks a band of either side.
+        FileNotFoundError: If a file of them does not exist.
     """
 
-    def __init__(self, white=None):
-        if white is not None and white <= 0:
-            raise ValueError(f'PseudoRGB needs a positive reflectance as white, got {white}.')
-        self.white = white
+    def __init__(self, statistics=None):
+        if statistics is not None and set(statistics) != {'ms', 'rgb'}:
+            raise ValueError(f'PseudoRGB needs statistics=dict(ms=..., rgb=...), got the keys '
+                             f'{", ".join(map(str, statistics)) or "none"}.')
+        self.statistics = statistics
+        self.looks = {}  # by bands of the sensor: factors and offsets
+        if statistics is not None:
+            load_statistics(statistics['rgb'], COLOURS)
 
     def transform(self, results):
         if results.get('unit') == 'stored':
             raise ValueError('PseudoRGB works on reflectance: put ToReflectance before it.')
-        results = SelectBands(get_sensor(results['sensor']).rgb_bands).transform(results)
-        if self.white is not None:
-            results['img'] = np.clip(results['img'].astype(np.float32) / np.float32(self.white), 0, 1)
-        results.update(bands=['R', 'G', 'B'], sensor='rgb')
+        bands = tuple(get_sensor(results['sensor']).rgb_bands)
+        results = SelectBands(bands).transform(results)
+        if self.statistics is not None:
+            factor, offset = self._look(bands)
+            results['img'] = np.clip(results['img'].astype(np.float32) * factor + offset, 0, 1)
+        results.update(bands=list(COLOURS), sensor='rgb')
         return results
 
+    def _look(self, bands):
+        if bands not in self.looks:
+            (mean, std), (wanted_mean, wanted_std) = (
+                np.float32(load_statistics(self.statistics[side], names))
+                for side, names in (('ms', bands), ('rgb', COLOURS)))
+            factor = wanted_std / std
+            self.looks[bands] = factor, wanted_mean - mean * factor
+        return self.looks[bands]
+
     def __repr__(self):
-        return f'PseudoRGB(white={self.white})'
+        return f'PseudoRGB(statistics={self.statistics})'
 
 
 def _by_image_maximum(image):
