@@ -17,9 +17,11 @@ def scene():
 
 def test_both_views_show_the_same_scene():
     image = scene()['img']
-    packed = TRANSFORMS.build(dict(type='PackMatcherInputs', white=0.5))(scene())
+    ms, rgb = dict(mean=0.2, std=0.1), dict(mean=0.4, std=0.2)
+    statistics = dict(ms=dict.fromkeys(BANDS, ms), rgb=dict.fromkeys('RGB', rgb))
+    packed = TRANSFORMS.build(dict(type='PackMatcherInputs', statistics=statistics))(scene())
     assert np.allclose(packed['inputs']['ms'], image.transpose(2, 0, 1))
-    assert np.allclose(packed['inputs']['rgb'], np.clip(image[..., [2, 1, 0]] / 0.5, 0, 1).transpose(2, 0, 1))
+    assert np.allclose(packed['inputs']['rgb'], np.clip(2 * image[..., [2, 1, 0]], 0, 1).transpose(2, 0, 1), atol=1e-6)
     assert packed['data_samples'].sample_id == 'MS/Forest/1.tif'
     assert packed['data_samples'].bands == BANDS
     assert packed['data_samples'].gt_label.item() == 2

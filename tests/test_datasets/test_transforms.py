@@ -67,12 +67,34 @@ def test_pseudo_rgb_is_red_green_blue_by_name_whatever_the_order(sensor):
     assert 600 < results['img'][0, 0, 0] < 700
 
 
-def test_pseudo_rgb_can_be_stretched_to_the_brightness_of_a_picture():
-    image = np.array([[[0.15, 0.6, -0.1]]], np.float32)
-    results = dict(img=image, bands=['B04', 'B03', 'B02'], sensor='sentinel2_l2a')
-    np.testing.assert_allclose(TRANSFORMS.build(dict(type='PseudoRGB', white=0.3))(results)['img'], [[[0.5, 1, 0]]])
-    with pytest.raises(ValueError, match='positive reflectance'):
-        TRANSFORMS.build(dict(type='PseudoRGB', white=0))
+def test_pseudo_rgb_takes_on_the_look_of_the_pictures():
+    ms = {band: dict(mean=0.1 * number, std=0.02 * number) for number, band in enumerate(('B02', 'B03', 'B04'), 1)}
+    rgb = {band: dict(mean=mean, std=0.1) for band, mean in zip('RGB', (0.3, 0.5, 0.4))}
+    transform = TRANSFORMS.build(dict(type='PseudoRGB', statistics=dict(ms=ms, rgb=rgb)))
+    image = GENERATOR.normal([0.3, 0.2, 0.1], [0.06, 0.04, 0.02], (64, 64, 3)).astype(np.float32)
+    results = transform(dict(img=image, bands=['B04', 'B03', 'B02'], sensor='sentinel2_l2a'))
+    np.testing.assert_allclose(results['img'].mean((0, 1)), [0.3, 0.5, 0.4], atol=0.01)
+    np.testing.assert_allclose(results['img'].std((0, 1)), 0.1, atol=0.01)
+    assert results['img'].dtype == np.float32 and results['bands'] == ['R', 'G', 'B'] and results['sensor'] == 'rgb'
+    bright = transform(dict(img=image + 1, bands=['B04', 'B03', 'B02'], sensor='sentinel2_l2a'))
+    assert bright['img'].max() == 1
+
+
+@pytest.mark.parametrize('statistics, message', [
+    (dict(ms={}), 'statistics=dict'),
+    (dict(ms={}, rgb=dict(R=dict(mean=0.3, std=0.1))), "no band 'G'"),
+    (dict(ms='nowhere.json', rgb='nowhere.json'), 'no statistics file at nowhere.json')])
+def test_pseudo_rgb_names_statistics_that_do_not_fit(statistics, message):
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        TRANSFORMS.build(dict(type='PseudoRGB', statistics=statistics))
+
+
+def test_pseudo_rgb_names_the_band_that_the_statistics_lack():
+    flat = dict(mean=0.3, std=0.1)
+    transform = TRANSFORMS.build(
+        dict(type='PseudoRGB', statistics=dict(ms=dict(B02=flat, B03=flat), rgb=dict.fromkeys('RGB', flat))))
+    with pytest.raises(ValueError, match="no band 'B04'"):
+        transform(dict(img=np.ones((2, 2, 3), np.float32), bands=['B04', 'B03', 'B02'], sensor='sentinel2_l2a'))
 
 
 def test_select_bands():
