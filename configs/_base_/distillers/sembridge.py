@@ -2,8 +2,6 @@
 # L = L_task + lambda_1 L_kd + (1 - lambda_1) (L_ot1 + L_ot2). Compared with no transfer and with plain KD.
 _base_ = './kd.py'
 
-# At the full rate the student soon forgets what its start knows. Chosen on validation splits.
-start_lr_mult = 0.1
 model = dict(
     start='${artifacts.matcher}',
     losses=dict(
@@ -20,4 +18,4 @@ custom_hooks = [
 
 row = 'sembridge'
 plain_kd = dict(kd=dict(_inherit_='${kd_losses.${label_kind.teacher}}', loss_weight=1.))
-rows = dict(kd={'model.start': None, 'start_lr_mult': 1., 'model.losses': '${plain_kd}', 'custom_hooks': []})
+rows = dict(kd={'model.start': None, 'model.losses': '${plain_kd}', 'custom_hooks': []})

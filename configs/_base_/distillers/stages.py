@@ -4,8 +4,6 @@ _base_ = './ssm.py'
 # The stages are shared by all rows and seeds of the student, so they have a seed of their own.
 stage_seed = 0
 stage_root = None
-# Learning rate of a distilled student's backbone, as a share of the schedule's.
-start_lr_mult = 1.
 artifacts = dict(teacher=None, matcher=None, gallery=None, match=None)
 teacher_scores = dict(
     single=dict(evaluator='${evaluator}', selection='${selection}'),
@@ -20,7 +18,7 @@ stages = dict(
             'test_evaluator': '${teacher_scores.${label_kind.teacher}.evaluator}',
             'default_hooks.checkpoint.save_best': '${teacher_scores.${label_kind.teacher}.selection.metric}',
             'default_hooks.checkpoint.rule': '${teacher_scores.${label_kind.teacher}.selection.rule}',
-            'max_epochs': '${teacher_epochs}', 'randomness.seed': '${stage_seed}', 'start_lr_mult': 1.}),
+            'max_epochs': '${teacher_epochs}', 'randomness.seed': '${stage_seed}'}),
     matcher=dict(
         type='TrainStage', publish='best_matcher.pth',
         settings={
@@ -28,7 +26,7 @@ stages = dict(
             'evaluator': dict(type='MatcherMetric'), 'selection': dict(metric='loss', rule='less'),
             'test_dataloader': None, 'test_cfg': None, 'test_evaluator': None, 'custom_hooks': [],
             'max_epochs': '${matcher_epochs}', 'batch_size': '${matcher_batch_size}',
-            'randomness.seed': '${stage_seed}', 'start_lr_mult': 1.}),
+            'randomness.seed': '${stage_seed}'}),
     gallery=dict(
         type='GalleryStage', model='${teacher}', checkpoint='${artifacts.teacher}', dataset='${ms_data.gallery}',
         taps='${oc.select:model.taps.teacher,null}'),

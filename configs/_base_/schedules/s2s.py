@@ -16,8 +16,7 @@ matching = dict(start=8, interval=8, growth=1)
 train_cfg = dict(by_epoch=True, max_epochs='${max_epochs}', val_interval=4)
 optim_wrapper = dict(
     type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr='${learning_rate}', weight_decay='${weight_decay}', fused=True),
-    paramwise_cfg=dict(custom_keys={'student.backbone': dict(lr_mult='${oc.select:start_lr_mult,1.}')}))
+    optimizer=dict(type='AdamW', lr='${learning_rate}', weight_decay='${weight_decay}', fused=True))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.05, by_epoch=True, begin=0, end=2, convert_to_iter_based=True),
     dict(type='CosineAnnealingLR', T_max='${max_epochs}', by_epoch=True, begin=0, end='${max_epochs}',
