@@ -15,7 +15,7 @@ statistics = dict(
 
 mini_source = dict(
     type='MiniS2S', data_root='${data_root}', images_per_class='${images_per_class}', seed='${randomness.seed}')
-ms_source = dict(_inherit_='${mini_source}', modality='ms', bands='${ms_bands}', split_ratio=(0.7, 0.1, 0.2))
+ms_source = dict(_inherit_='${mini_source}', modality='ms', bands='${ms_bands}', split_ratio=(0.6, 0.15, 0.25))
 rgb_source = dict(_inherit_='${mini_source}', modality='rgb', bands='${rgb_bands}', split_ratio=(0.4, 0.2, 0.4))
 
 pack = dict(type='mmpretrain.PackInputs', meta_keys=('sample_id', 'img_path', 'img_shape', 'bands'))

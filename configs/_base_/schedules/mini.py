@@ -2,16 +2,16 @@
 _base_ = '../default_runtime.py'
 
 batch_size = 32
-max_epochs = 24
-teacher_epochs = 14
-matcher_epochs = 16
+max_epochs = 16
+teacher_epochs = 12
+matcher_epochs = 12
 matcher_batch_size = 32
 learning_rate = 1e-3
 weight_decay = 0.05
 label_smoothing = 0.1
 teacher_label_smoothing = 0.  # a teacher trained with it tells less about the classes that are near
 checkpoint_interval = 5  # epochs that an interrupted run repeats at the most
-matching = dict(start=6, interval=6, growth=1)
+matching = dict(start=4, interval=4, growth=1)
 
 train_cfg = dict(by_epoch=True, max_epochs='${max_epochs}', val_interval=2)
 optim_wrapper = dict(
