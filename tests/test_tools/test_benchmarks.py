@@ -64,7 +64,7 @@ def test_loading(benchmark, options):
     assert result['wait_share'] == pytest.approx(result['wait_seconds'] / result['epoch_seconds'])
     assert result['images_per_second_training'] == pytest.approx(
         result['images'] / (result['epoch_seconds'] - result['wait_seconds']))
-    assert (result['images'], result['batch_size'], result['num_workers']) == (40, 32, 0)  # five of eight for training
+    assert (result['images'], result['batch_size'], result['num_workers']) == (24, 32, 0)  # three of eight for training
 
 
 def test_student_epoch(benchmark, options):
