@@ -10,7 +10,7 @@ from mmengine.logging import MMLogger
 from mmpretrain.datasets import BaseDataset
 
 from rstoolbox.registry import DATASETS, TRANSFORMS
-from rstoolbox.structures import content_hash, nearest
+from rstoolbox.structures import content_hash, nearest, with_contents
 
 from .bands import band_indices, get_sensor
 from .multilabel import common_combinations, read_label_sets
@@ -82,7 +82,7 @@ class SceneDataset(BaseDataset):
         self._epoch = SharedInts([-1])
         self.made_split = None  # a Split, where none was read from a file
         self._classes_are_folders = False
-        self._pipeline_key = json.dumps(list(pipeline), sort_keys=True, default=repr)
+        self._pipeline_key = json.dumps(with_contents(pipeline), sort_keys=True, default=repr)
         pipeline = [TRANSFORMS.build(step) if isinstance(step, dict) else step for step in pipeline]
         super().__init__(ann_file='', data_root=str(data_root), data_prefix=data_prefix, classes=classes,
                          pipeline=pipeline, test_mode=test_mode, **kwargs)

@@ -8,7 +8,7 @@ import re
 from mmengine.config import Config
 
 from rstoolbox.models.sembridge.gallery import INDEX
-from rstoolbox.structures import content_hash
+from rstoolbox.structures import content_hash, with_contents
 
 # They change how fast a run goes, what it prints or where its data lie, not what comes out.
 COSMETIC = re.compile(r"""
@@ -46,8 +46,6 @@ def canonical(tree, upstream, path=''):
         return [canonical(value, upstream, f'{path}.{place}') for place, value in enumerate(tree)]
     if isinstance(tree, str) and tree in upstream:
         return upstream[tree]
-    if isinstance(tree, str) and os.path.splitext(tree)[1] and os.path.isfile(tree):
-        return content_hash(tree)
     if isinstance(tree, str) and tree and os.path.isfile(os.path.join(tree, INDEX)):
         return content_hash(os.path.join(tree, INDEX))  # it holds the checksums of the rest
-    return tree
+    return with_contents(tree)

@@ -107,6 +107,24 @@ def content_hash(path):
     return _hash_of_file(path.absolute(), state.st_size, state.st_mtime_ns, state.st_ino)
 
 
+def with_contents(tree):
+    """The same tree of plain values, with the hash of what a file holds in place of its path.
+
+    Args:
+        tree (dict | list | tuple | Any): Settings; a text with a suffix that is the path of a file names that file.
+
+    Returns:
+        dict | list | Any: Equal for equal settings, wherever the files lie.
+    """
+    if isinstance(tree, dict):
+        return {key: with_contents(value) for key, value in tree.items()}
+    if isinstance(tree, (list, tuple)):
+        return [with_contents(value) for value in tree]
+    if isinstance(tree, str) and os.path.splitext(tree)[1] and os.path.isfile(tree):
+        return content_hash(tree)
+    return tree
+
+
 @cache
 def _hash_of_file(path, *_state):
     digest = hashlib.sha256()

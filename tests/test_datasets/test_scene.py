@@ -163,6 +163,18 @@ def test_reading_data_leaves_the_models_random_numbers_alone(student_cfg):
     assert (torch.rand(1), np.random.rand()) == expected
 
 
+def test_the_fingerprint_is_of_what_files_of_the_pipeline_hold(student_cfg, tmp_path):
+    def fingerprint(place, mean):
+        path = tmp_path / place / 'statistics.json'
+        path.parent.mkdir()
+        path.write_text(json.dumps(dict(statistics=dict.fromkeys('RGB', dict(mean=mean, std=0.1)))))
+        step = dict(type='PackMatcherInputs', statistics=dict(ms=str(path), rgb=str(path)))
+        return DATASETS.build(dict(student_cfg, pipeline=[dict(type='LoadRaster'), step])).fingerprint()
+
+    first = fingerprint('here', 0.3)
+    assert fingerprint('there', 0.3) == first and fingerprint('elsewhere', 0.4) != first
+
+
 def test_the_fingerprint_changes_with_what_the_images_depend_on(student_cfg, teacher_cfg, pair, write_jpg):
     first = DATASETS.build(student_cfg).fingerprint()
     assert DATASETS.build(student_cfg).fingerprint() == first

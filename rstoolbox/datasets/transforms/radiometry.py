@@ -133,9 +133,8 @@ class PseudoRGB(BaseTransform):
             raise ValueError(f'PseudoRGB needs statistics=dict(ms=..., rgb=...), got the keys '
                              f'{", ".join(map(str, statistics)) or "none"}.')
         self.statistics = statistics
+        self.wanted = None if statistics is None else np.float32(load_statistics(statistics['rgb'], COLOURS))
         self.looks = {}  # by bands of the sensor: factors and offsets
-        if statistics is not None:
-            load_statistics(statistics['rgb'], COLOURS)
 
     def transform(self, results):
         if results.get('unit') == 'stored':
@@ -150,9 +149,8 @@ class PseudoRGB(BaseTransform):
 
     def _look(self, bands):
         if bands not in self.looks:
-            (mean, std), (wanted_mean, wanted_std) = (
-                np.float32(load_statistics(self.statistics[side], names))
-                for side, names in (('ms', bands), ('rgb', COLOURS)))
+            mean, std = np.float32(load_statistics(self.statistics['ms'], bands))
+            wanted_mean, wanted_std = self.wanted
             factor = wanted_std / std
             self.looks[bands] = factor, wanted_mean - mean * factor
         return self.looks[bands]
