@@ -105,7 +105,7 @@ def test_the_test_tool_gives_the_numbers_of_the_summary(finished, run_tool, tmp_
     summary = json.loads((work_dir / 'summary.json').read_text())['sembridge']
     assert {key: out['metrics'][key] for key in summary} == pytest.approx(summary)
     assert (tmp_path / 'out.pkl').stat().st_size > 0
-    assert len(list((tmp_path / 'show').rglob('*.png'))) == 16  # a quarter of eight images a class
+    assert len(list((tmp_path / 'show').rglob('*.png'))) == 24  # three of eight images in each of eight classes
 
 
 def test_resuming_from_a_checkpoint_that_is_named(finished, tmp_path):
