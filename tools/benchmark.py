@@ -11,7 +11,7 @@ import signal
 import sys
 from pathlib import Path
 
-from rstoolbox.engine.benchmark import Scheduler, read_spec
+from rstoolbox.engine.benchmark import Scheduler, check_data, read_result, read_spec
 from rstoolbox.engine.benchmark.progress import Progress
 from rstoolbox.engine.benchmark.report import draw, write_rows
 from rstoolbox.engine.benchmark.scheduler import DONE, FAILED
@@ -56,6 +56,7 @@ def main():
     if args.report_only:
         scheduler.look()
     else:
+        check_data([cell.run for cell in scheduler.cells if read_result(cell.run, cell.folder) is None], out / 'runs')
         scheduler.changed = changed
         for number in (signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) != signal.SIG_IGN:  # nohup

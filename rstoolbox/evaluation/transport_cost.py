@@ -1,7 +1,6 @@
 """What it costs to carry one set of representations to another: by a pairing, and at best (Wasserstein distance)."""
 
 import numpy as np
-import ot
 from scipy.spatial.distance import cdist
 
 
@@ -26,6 +25,7 @@ def wasserstein_distance(x, y):
     Returns:
         float: At least 0, in units of the points.
     """
+    import ot  # here, as it takes a second that every other command would wait too
     x, y = _checked(x, y)
     return max(float(ot.emd2([], [], cdist(x, y), numItermax=10_000_000)), 0.)
 

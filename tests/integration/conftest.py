@@ -3,11 +3,11 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from commands import ROOT, run_command
+
 TINY = """
 _base_ = '{root}/configs/sembridge/r18_ms2rgb.py'
 data_root = '{data}'
@@ -45,12 +45,15 @@ def tiny_config(tmp_path, mini_data):
 def run_tool():
     """A function that runs a tool as a user would type it and returns the finished process."""
 
-    def run(tool, *arguments, check=True, launcher=(), **environment):
-        command = [sys.executable, *launcher, str(ROOT / 'tools' / tool), *map(str, arguments)]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=900,
-                              env=dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=str(ROOT), **environment))
+    def run(tool, *arguments, check=True, launcher=()):
+        if launcher:
+            command = [sys.executable, *launcher, str(ROOT / 'tools' / tool), *map(str, arguments)]
+            done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=900,
+                                  env=dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=str(ROOT)))
+        else:
+            done = run_command(tool, *arguments)
         if check and done.returncode:
-            raise AssertionError(f'{" ".join(command)}\nended with {done.returncode}:\n'
+            raise AssertionError(f'{" ".join(done.args)}\nended with {done.returncode}:\n'
                                  f'{done.stdout[-3000:]}\n{done.stderr[-5000:]}')
         return done
 

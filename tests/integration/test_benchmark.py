@@ -115,7 +115,8 @@ def test_the_report_is_made_anew_from_the_runs(finished, run_tool):
 
 
 def test_a_failing_run_does_not_stop_the_others_and_ctrl_c_stops_all(tmp_path, mini_data):
-    (tmp_path / 'tiny.py').write_text(TINY.format(root=ROOT, data=mini_data) + "load_from = 'gone.pth'\n")
+    # Steps that no network survives, which nothing can know before.
+    (tmp_path / 'tiny.py').write_text(TINY.format(root=ROOT, data=mini_data) + 'learning_rate = 1e38\n')
     broken, out = tmp_path / 'broken.py', tmp_path / 'out'
     broken.write_text(SPEC.format(config=str(tmp_path / 'tiny.py')))
     process = _start(broken, out)
@@ -123,7 +124,8 @@ def test_a_failing_run_does_not_stop_the_others_and_ctrl_c_stops_all(tmp_path, m
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 1
     said = _say(out)
-    assert 'mini/thin/none/seed0 ended with exit code 1. The end of' in said and "no checkpoint 'gone.pth'" in said
+    assert 'mini/thin/none/seed0 ended with exit code 1. The end of' in said
+    assert 'error: loss = nan on the batch of' in said
     assert said.endswith('stopped; the same command goes on from here\n') and 'Traceback' not in said
 
 
@@ -132,4 +134,15 @@ def test_a_wrong_spec_is_one_line(run_tool, tmp_path):
     spec.write_text(SPEC.format(config='rstoolbox::sembridge/r18_ms2rgb.py').replace('CTKD', 'CKTD'))
     done = run_tool('benchmark.py', spec, '--out', tmp_path / 'out', check=False)
     assert done.returncode == 1 and 'Nearest names: CTKD' in done.stderr and 'Traceback' not in done.stderr
+    assert not (tmp_path / 'out').exists()
+
+
+def test_images_that_are_not_there_are_missed_before_the_first_run(run_tool, tmp_path):
+    spec = tmp_path / 'spec.py'
+    spec.write_text(SPEC.format(config='rstoolbox::sembridge/r18_eu.py'))
+    done = run_tool('benchmark.py', spec, '--out', tmp_path / 'out', '--cfg-options', f'data_root={tmp_path}/nowhere',
+                    check=False)
+    found = f'train_dataloader.dataset: There is no folder {tmp_path}/nowhere/eurosat_ms'
+    assert done.returncode == 1 and f"data set 'mini', pair 'thin': stage 'teacher': {found}" in done.stderr
+    assert 'Traceback' not in done.stderr
     assert not (tmp_path / 'out').exists()

@@ -2,13 +2,12 @@
 
 import json
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from commands import run_command
 from rstoolbox.apis import FalconInferencer
 from rstoolbox.models.falcon import Falcon, load_tokenizer
 
@@ -186,20 +185,18 @@ def test_unequal_pairs_and_models_without_weights(ask, tmp_path):
 
 
 def test_the_command_prints_json_and_writes_pictures(folder, tmp_path):
-    command = [sys.executable, 'tools/predict.py', f'{folder}/a.png', '--model', f'{folder}/model', '--beams', '1']
-    done = subprocess.run([*command, '--task', 'REG_CLS_HBB', '--prompt', '4,4,20,20', '--out', str(tmp_path)],
-                          capture_output=True, text=True)
+    command = ['predict.py', f'{folder}/a.png', '--model', f'{folder}/model', '--beams', '1']
+    done = run_command(*command, '--task', 'REG_CLS_HBB', '--prompt', '4,4,20,20', '--out', tmp_path)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1])['task'] == 'REG_CLS_HBB'
     assert (tmp_path / 'a_REG_CLS_HBB.png').is_file()
-    bad = subprocess.run([*command, '--task', 'IMG_CLS', '--prompt', 'ship'], capture_output=True, text=True)
+    bad = run_command(*command, '--task', 'IMG_CLS', '--prompt', 'ship')
     assert bad.returncode == 1 and 'takes no --prompt' in bad.stderr
     for task, option, message in (('PIX_CHG', [], 'is about two dates: name the later ones by --image2'),
                                   ('IMG_CAP', ['--image2', 'b.png'], 'is about one date: leave --image2 out')):
-        bad = subprocess.run([*command, '--task', task, *option], capture_output=True, text=True)
+        bad = run_command(*command, '--task', task, *option)
         assert bad.returncode == 2 and f'{task} {message}' in bad.stderr
     for option, message in (('--out', '--out: '), ('--beams', "'0' is no whole number from 1 on"),
                             ('--batch-size', "'0' is no whole number from 1 on")):
-        bad = subprocess.run([*command, '--task', 'IMG_CLS', option, f'{folder}/a.png' if option == '--out' else '0'],
-                             capture_output=True, text=True)
+        bad = run_command(*command, '--task', 'IMG_CLS', option, f'{folder}/a.png' if option == '--out' else '0')
         assert bad.returncode and message in bad.stderr and 'Traceback' not in bad.stderr

@@ -4,7 +4,6 @@ import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from commands import ROOT, run_command
 from rstoolbox.datasets import MiniS2S
 from rstoolbox.datasets import mini_s2s as module
 from rstoolbox.datasets.mini_s2s import CLASSES, draw_image, make_mini_s2s
 from rstoolbox.datasets.mini_s2s_physics import BANDS
 from rstoolbox.registry import DATASETS
 
-ROOT = Path(__file__).resolve().parents[2]
 SMALL = dict(images_per_class=2, seed=3)
 
 
@@ -125,8 +124,7 @@ def test_a_deleted_image_is_named_and_comes_back_with_the_command_of_the_message
     shutil.rmtree(tmp_path / 'mini/RGB/River')
     with pytest.raises(ValueError, match="lacks 3 of the files.*'MS/Forest/Forest_0002.tif'.*anew") as error:
         MiniS2S(tmp_path / 'mini', images_per_class=2, data_seed=3)
-    command = re.search(r'tools/.*--force', str(error.value))[0].split()
-    subprocess.run([sys.executable, *command], cwd=ROOT, check=True, env=dict(os.environ, PYTHONPATH=str(ROOT)))
+    run_command(*re.search(r'tools/(.*--force)', str(error.value))[1].split()).check_returncode()
     assert _contents(tmp_path / 'mini') == whole
 
 
@@ -197,14 +195,11 @@ def test_unknown_modality_is_named_before_anything_is_written(tmp_path):
 
 
 def test_command_line_says_what_it_wrote_and_where(tmp_path):
-    tool = ROOT / 'tools/dataset_converters/make_mini_s2s.py'
-    environment = dict(os.environ, PYTHONPATH=str(ROOT))
-    done = subprocess.run([sys.executable, tool, '--out', tmp_path / 'cli', '--images-per-class', '1'],
-                          capture_output=True, text=True, env=environment)
+    tool = 'dataset_converters/make_mini_s2s.py'
+    done = run_command(tool, '--out', tmp_path / 'cli', '--images-per-class', '1')
     assert done.returncode == 0, done.stderr
     info = json.loads((tmp_path / 'cli' / 'dataset.json').read_text())
     assert f'{tmp_path / "cli"}: 16 images' in done.stdout and info['md5'] in done.stdout
     (tmp_path / 'cli' / 'mine.txt').write_text('x')
-    refused = subprocess.run([sys.executable, tool, '--out', tmp_path / 'cli', '--seed', '1'], capture_output=True,
-                             text=True, env=environment)
+    refused = run_command(tool, '--out', tmp_path / 'cli', '--seed', '1')
     assert refused.returncode == 1 and 'mine.txt' in refused.stderr and 'Traceback' not in refused.stderr

@@ -1,11 +1,6 @@
 """What is known before a run, by one process or by several."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
-import rstoolbox
+from commands import run_ranks
 
 RANK = """
 import sys
@@ -54,10 +49,7 @@ dist.destroy_process_group()
 
 
 def test_of_two_processes_one_reads_the_images_and_both_say_what_is_wrong(tmp_path):
-    environment = {**os.environ, 'PYTHONPATH': str(Path(rstoolbox.__file__).parents[1])}
-    ranks = [subprocess.Popen([sys.executable, '-c', RANK, str(rank), str(tmp_path)], env=environment)
-             for rank in range(2)]
-    assert [rank.wait() for rank in ranks] == [0, 0]
+    run_ranks(RANK, tmp_path)
     assert (tmp_path / 'readers').read_text() == '00'
     for rank in range(2):
         assert (tmp_path / f'passed{rank}').exists()

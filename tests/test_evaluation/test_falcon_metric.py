@@ -1,17 +1,14 @@
 """The metric as an evaluator uses it: batches, processes, bad samples."""
 
-import os
 import pickle
-import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from mmengine.evaluator import Evaluator
 from mmengine.structures import BaseDataElement
 
-import rstoolbox
+from commands import run_ranks
 from rstoolbox.evaluation import FalconMetric, ScoredRecord, format_scores, score_records
 from rstoolbox.registry import METRICS
 from rstoolbox.structures import Answer
@@ -79,10 +76,7 @@ dist.destroy_process_group()
 def test_two_processes_give_what_one_does(tmp_path):
     samples = _samples()[:-1]  # an odd number: one sample is read twice, and counted once
     (tmp_path / 'samples').write_bytes(pickle.dumps(samples))
-    environment = {**os.environ, 'PYTHONPATH': str(Path(rstoolbox.__file__).parents[1])}
-    ranks = [subprocess.Popen([sys.executable, '-c', RANK, str(rank), str(tmp_path)], env=environment)
-             for rank in range(2)]
-    assert [rank.wait() for rank in ranks] == [0, 0]
+    run_ranks(RANK, tmp_path)
     for rank in range(2):
         assert pickle.loads((tmp_path / str(rank)).read_bytes()) == pytest.approx(_direct(samples)[0])
 

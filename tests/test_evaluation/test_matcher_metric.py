@@ -1,17 +1,13 @@
 """The matcher's metric: its loss and recall, in whatever batches and by however many processes."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from scipy.special import log_softmax
 
-import rstoolbox
+from commands import run_ranks
 from rstoolbox.evaluation import MatcherMetric
 
 # One of two processes, which validates its share.
@@ -68,11 +64,7 @@ def test_the_loss_is_symmetric_info_nce_within_128_scenes_whatever_the_batches(e
 
 def test_two_processes_find_what_one_finds(embeddings, tmp_path):
     torch.save(embeddings, tmp_path / 'embeddings.pt')
-    environment = {**os.environ, 'PYTHONPATH': str(Path(rstoolbox.__file__).parents[1]), 'OMP_NUM_THREADS': '1'}
-    ranks = [subprocess.Popen([sys.executable, '-c', RANK, str(rank), '32', str(tmp_path)], env=environment,
-                              stdout=subprocess.PIPE, text=True) for rank in range(2)]
-    outputs = [rank.communicate(timeout=300)[0] for rank in ranks]
-    assert [rank.returncode for rank in ranks] == [0, 0]
+    outputs = run_ranks(RANK, 32, tmp_path)
     assert json.loads(outputs[0].splitlines()[-1]) == score(*embeddings, batch_size=64)
 
 

@@ -2,17 +2,13 @@
 
 import json
 import math
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
-import rstoolbox
+from commands import run_ranks
 from rstoolbox.models.transfer.contrastive import log_mean_score, noise_contrastive_loss
 from rstoolbox.registry import TRANSFER_LOSSES
 
@@ -148,10 +144,7 @@ dist.destroy_process_group()
 
 
 def test_two_processes_share_a_queue_that_the_averaging_of_buffers_leaves_alone(tmp_path):
-    environment = {**os.environ, 'PYTHONPATH': str(Path(rstoolbox.__file__).parents[1])}
-    ranks = [subprocess.Popen([sys.executable, '-c', RANK, str(rank), str(tmp_path)], env=environment)
-             for rank in range(2)]
-    assert [rank.wait() for rank in ranks] == [0, 0]
+    run_ranks(RANK, tmp_path)
     results = [torch.load(tmp_path / str(rank)) for rank in range(2)]
     newest = F.normalize(torch.cat([result['now'] for result in results]))
     for result in results:

@@ -1,17 +1,13 @@
 """FitNet, SimKD, MGD and OFD against published numbers and plain writings of their formulas."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
-import rstoolbox
+from commands import run_ranks
 from rstoolbox.registry import TRANSFER_LOSSES
 
 CASES = ['a_same_shapes', 'b_wider_teacher', 'c_student_larger_maps']
@@ -253,10 +249,7 @@ def test_ofd_estimates_margins_from_the_negative_values_of_all_processes(tmp_pat
     torch.manual_seed(0)
     maps = [[torch.randn(2, 3, 4, 4) + shift for _ in range(2)] for shift in (-1., 1.)]  # many and few below 0
     torch.save(maps, tmp_path / 'maps')
-    environment = {**os.environ, 'PYTHONPATH': str(Path(rstoolbox.__file__).parents[1])}
-    ranks = [subprocess.Popen([sys.executable, '-c', RANK, str(rank), str(tmp_path)], env=environment)
-             for rank in range(2)]
-    assert [rank.wait() for rank in ranks] == [0, 0]
+    run_ranks(RANK, tmp_path)
     seen = torch.cat([*maps[0], *maps[1]]).transpose(0, 1).flatten(1)
     for state in (torch.load(tmp_path / str(rank)) for rank in range(2)):
         assert state['estimates.0.count'].tolist() == (seen < 0).sum(dim=1).tolist()

@@ -1,14 +1,11 @@
 """The benchmarks as a user runs them, tiny: what they print holds together, whatever the clock says."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from commands import ROOT, run_command
+
 THIN = [f'{side}.{key}' for side in ('teacher', 'student')
         for key in ('backbone.stem_channels=8', 'backbone.base_channels=8', 'head.in_channels=64')]
 SMALL = ['--students', '40', '--gallery', '200', '--loop-samples', '20', '--large-gallery', '300', '--large-students',
@@ -20,9 +17,7 @@ def benchmark(tmp_path):
     """A function that runs a benchmark by name and returns the finished process."""
 
     def run(name, *arguments):
-        return subprocess.run([sys.executable, str(ROOT / 'tools/benchmarks' / name), *map(str, arguments)],
-                              capture_output=True, text=True, timeout=600, cwd=tmp_path,
-                              env=dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=str(ROOT)))
+        return run_command(f'benchmarks/{name}', *arguments, cwd=tmp_path)
 
     return run
 

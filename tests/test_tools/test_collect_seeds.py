@@ -1,10 +1,11 @@
 import importlib.util
 import json
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from commands import run_command
 
 TOOL = Path(__file__).resolve().parents[2] / 'tools/analysis/collect_seeds.py'
 spec = importlib.util.spec_from_file_location('collect_seeds', TOOL)
@@ -66,8 +67,7 @@ def test_a_missing_row_is_named(tmp_path, collect):
 
 
 def test_a_folder_without_a_summary_is_named_without_a_traceback(tmp_path):
-    done = subprocess.run([sys.executable, str(TOOL), str(tmp_path / 'nowhere')], capture_output=True, text=True,
-                          env={'PYTHONPATH': str(TOOL.parents[2]), 'PATH': ''})
+    done = run_command('analysis/collect_seeds.py', tmp_path / 'nowhere')
     assert done.returncode == 1
     assert "nowhere/summary.json'. Name work dirs of finished runs" in done.stderr
     assert 'Traceback' not in done.stderr

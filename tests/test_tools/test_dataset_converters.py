@@ -1,8 +1,6 @@
 """The command lines that make splits and statistics."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +8,13 @@ import pytest
 import rasterio
 from rasterio.transform import from_origin
 
+from commands import run_command
 from rstoolbox.datasets import Split
 from rstoolbox.structures import load_statistics
 
-TOOLS = Path(__file__).resolve().parents[2] / 'tools' / 'dataset_converters'
-
 
 def run(tool, *args):
-    return subprocess.run([sys.executable, str(TOOLS / tool), *map(str, args)], capture_output=True, text=True)
+    return run_command(f'dataset_converters/{tool}', *args)
 
 
 @pytest.fixture

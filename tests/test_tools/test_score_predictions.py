@@ -1,16 +1,12 @@
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from commands import run_command
 
 
 def _score(*arguments):
-    return subprocess.run([sys.executable, str(ROOT / 'tools/analysis/score_predictions.py'), *map(str, arguments)],
-                          capture_output=True, text=True, env={'PYTHONPATH': str(ROOT), 'PATH': ''})
+    return run_command('analysis/score_predictions.py', *arguments, PATH='')
 
 
 def _lines(path, *answers):

@@ -1,24 +1,19 @@
 """The benchmark of transfer losses at a tiny size, where it is a second test of every formula."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
+from commands import run_command
 from rstoolbox import models  # noqa: F401, registers the losses
 from rstoolbox.registry import TRANSFER_LOSSES
 
-ROOT = Path(__file__).resolve().parents[2]
 TINY = ('--batch', 8, '--classes', 7, '--width', 12, '--map-size', 3, '--repeats', 1, '--check-batch', 10,
         '--memory-batch', 64)
 
 
 def _run(*arguments):
-    return subprocess.run([sys.executable, str(ROOT / 'tools/benchmarks/transfer.py'), *map(str, arguments)],
-                          capture_output=True, text=True, env={'PYTHONPATH': str(ROOT), 'PATH': '',
-                                                               'OMP_NUM_THREADS': '1'})
+    return run_command('benchmarks/transfer.py', *arguments)
 
 
 @pytest.fixture(scope='module')

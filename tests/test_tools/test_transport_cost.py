@@ -1,14 +1,11 @@
 """Transport costs of a tiny experiment, measured as a user measures them."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from commands import ROOT, run_command
+
 TINY = """
 _base_ = '{root}/configs/sembridge/r18_ms2rgb.py'
 data_root = '{folder}/data'
@@ -28,11 +25,6 @@ log_level = 'WARNING'
 PAIRINGS = {'same image', 'first match', 'last match', 'random, same class', 'random, other class'}
 
 
-def _tool(name, *arguments):
-    return subprocess.run([sys.executable, str(ROOT / 'tools' / name), *map(str, arguments)], capture_output=True,
-                          text=True, cwd=ROOT, env=dict(os.environ, PYTHONPATH=str(ROOT), OMP_NUM_THREADS='1'))
-
-
 @pytest.fixture(scope='module')
 def config(tmp_path_factory):
     folder = tmp_path_factory.mktemp('transport')
@@ -44,13 +36,13 @@ def config(tmp_path_factory):
 @pytest.fixture(scope='module')
 def finished(config):
     work_dir = config.parent / 'run'
-    done = _tool('train.py', config, '--work-dir', work_dir)
+    done = run_command('train.py', config, '--work-dir', work_dir)
     assert done.returncode == 0, done.stderr[-3000:]
     return work_dir
 
 
 def _measure(config, finished, out, *arguments):
-    done = _tool('analysis/transport_cost.py', config, finished, '--out', out, '--resamples', 3, *arguments)
+    done = run_command('analysis/transport_cost.py', config, finished, '--out', out, '--resamples', 3, *arguments)
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads((out / 'transport_cost.json').read_text()), done.stdout
 
@@ -83,7 +75,7 @@ def test_the_seed_decides(config, finished, tmp_path):
 
 
 def test_a_work_dir_without_stages_says_what_to_run(config, tmp_path):
-    done = _tool('analysis/transport_cost.py', config, tmp_path / 'nowhere')
+    done = run_command('analysis/transport_cost.py', config, tmp_path / 'nowhere')
     assert done.returncode == 1 and 'Traceback' not in done.stderr
     assert f"'teacher' of {config} was not run to its end" in done.stderr
     assert f'python tools/train.py {config} --work-dir {tmp_path / "nowhere"}' in done.stderr
@@ -91,18 +83,18 @@ def test_a_work_dir_without_stages_says_what_to_run(config, tmp_path):
 
 
 def test_a_run_of_other_settings_does_not_pass(config, finished):
-    done = _tool('analysis/transport_cost.py', config, finished, '--cfg-options', 'matcher_epochs=2')
+    done = run_command('analysis/transport_cost.py', config, finished, '--cfg-options', 'matcher_epochs=2')
     assert done.returncode == 1 and "'matcher' of" in done.stderr and '--cfg-options' in done.stderr
 
 
 def test_more_samples_than_there_are_is_refused(config, finished):
-    done = _tool('analysis/transport_cost.py', config, finished, '--samples', 99)
+    done = run_command('analysis/transport_cost.py', config, finished, '--samples', 99)
     assert done.returncode == 2 and '--samples 99: expected 1 to 3' in done.stderr
 
 
 def test_an_output_that_cannot_be_written_is_said_first(config, tmp_path):
     (tmp_path / 'taken').touch()
-    done = _tool('analysis/transport_cost.py', config, tmp_path / 'nowhere', '--out', tmp_path / 'taken')
+    done = run_command('analysis/transport_cost.py', config, tmp_path / 'nowhere', '--out', tmp_path / 'taken')
     assert done.returncode == 1 and f"--out: '{tmp_path}/taken' is a file. Name a folder" in done.stderr
 
 
@@ -112,5 +104,5 @@ def test_an_experiment_without_a_match_is_named(tmp_path):
                       f"'{ROOT}/configs/_base_/models/r18_r18.py', '{ROOT}/configs/_base_/schedules/mini.py', "
                       f"'{ROOT}/configs/_base_/default_runtime.py']\nmodel = '${{student}}'\n"
                       f"train_dataset = '${{rgb_data.train}}'\ndata_root = '{tmp_path}/data'\nimages_per_class = 4\n")
-    done = _tool('analysis/transport_cost.py', config, tmp_path / 'run')
+    done = run_command('analysis/transport_cost.py', config, tmp_path / 'run')
     assert done.returncode == 1 and 'Traceback' not in done.stderr

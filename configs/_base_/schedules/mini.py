@@ -2,9 +2,9 @@
 _base_ = '../default_runtime.py'
 
 batch_size = 32
-max_epochs = 16
-teacher_epochs = 12
-matcher_epochs = 12
+max_epochs = 14
+teacher_epochs = 10
+matcher_epochs = 10
 matcher_batch_size = 32
 learning_rate = 1e-3
 weight_decay = 0.05

@@ -2,7 +2,8 @@
 
 from .results import read_csv, read_result, write_csv
 from .scheduler import Scheduler
-from .spec import Run, read_spec
+from .spec import Run, check_data, read_spec
 from .table import markdown, summarise
 
-__all__ = ['Run', 'Scheduler', 'markdown', 'read_csv', 'read_result', 'read_spec', 'summarise', 'write_csv']
+__all__ = ['Run', 'Scheduler', 'check_data', 'markdown', 'read_csv', 'read_result', 'read_spec', 'summarise',
+           'write_csv']

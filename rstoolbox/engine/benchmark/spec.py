@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from mmengine.config import Config
 
@@ -15,6 +16,7 @@ from rstoolbox.registry import MODELS, TRANSFER_LOSSES
 
 from ..config import ConfigError, check_types, find_config, runner_config, set_option
 from ..errors import read_config, reason_of
+from ..experiment import Experiment
 from ..fingerprints import canonical
 from ..preflight import build_quietly, located
 
@@ -82,6 +84,24 @@ def read_spec(path, options=None, amp=False):
             runs += [_run(dataset, pair, method, sembridge, seed, config, spec['amp'] or amp, variant, chosen)
                      for seed in spec['seeds']]
     return sorted(runs, key=lambda run: (spec['seeds'].index(run.seed), list(methods).index(run.method), run.sembridge))
+
+
+def check_data(runs, root):
+    """Find before the first run what would end all runs of a data set and a pair: its images, classes or weights.
+
+    Args:
+        runs (list[Run]): Those that are to be started.
+        root (str | Path): Folder of the runs.
+
+    Raises:
+        ConfigError: With data set, pair and what :meth:`~rstoolbox.engine.experiment.Experiment.check` found.
+    """
+    first = {}
+    for run in runs:
+        first.setdefault((run.dataset, run.pair), run)
+    for run in first.values():
+        with located(f"data set '{run.dataset}', pair '{run.pair}'"):
+            Experiment(run.cfg, Path(root) / run.name).check()
 
 
 def _read_config(path, options, spec):

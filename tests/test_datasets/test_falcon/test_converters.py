@@ -2,13 +2,12 @@
 
 import json
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from commands import run_command
 from rstoolbox.datasets.falcon import read_records, verify_records, write_records
 from rstoolbox.datasets.falcon.converters import (
     CaptionRecords,
@@ -239,8 +238,7 @@ def test_the_commands_make_and_verify_records(tmp_path):
     out = tmp_path / 'records.jsonl'
 
     def command(name, *args):
-        return subprocess.run([sys.executable, f'tools/dataset_converters/{name}.py', *map(str, args)],
-                              capture_output=True, text=True)
+        return run_command(f'dataset_converters/{name}.py', *args)
 
     voc = 'voc', tmp_path / 'xml', tmp_path / 'images', out
     done = command('make_records', *voc, '--tasks', 'REG_DET_HBB', 'IMG_CT')

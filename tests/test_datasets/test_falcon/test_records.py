@@ -2,8 +2,6 @@
 
 import json
 import pickle
-import subprocess
-import sys
 
 import pyarrow as pa
 import pyarrow.parquet as parquet
@@ -11,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from commands import run_command
 from rstoolbox.datasets.falcon import Record, RecordStore, read_records, record_files, write_records
 
 PUBLISHED = dict(
@@ -175,11 +174,9 @@ def test_what_is_no_store_is_refused(tmp_path):
 def test_the_command_converts_several_files(tmp_path):
     write_records([Record(prompt='a', answer='b')] * 3, tmp_path / 'one.json')
     write_records([Record(prompt='c', answer='d')], tmp_path / 'two.jsonl')
-    command = [sys.executable, 'tools/dataset_converters/make_record_store.py', str(tmp_path / 'one.json'),
-               str(tmp_path / 'two.jsonl'), str(tmp_path / 'all.arrow')]
-    done = subprocess.run(command, capture_output=True, text=True)
+    tool = 'dataset_converters/make_record_store.py'
+    done = run_command(tool, tmp_path / 'one.json', tmp_path / 'two.jsonl', tmp_path / 'all.arrow')
     assert done.returncode == 0 and '4 records' in done.stdout, done.stderr
     assert [record.answer for record in RecordStore(tmp_path / 'all.arrow')] == ['b', 'b', 'b', 'd']
-    bad = subprocess.run([*command[:2], str(tmp_path / 'nope.json'), str(tmp_path / 'all.arrow')], capture_output=True,
-                         text=True)
+    bad = run_command(tool, tmp_path / 'nope.json', tmp_path / 'all.arrow')
     assert bad.returncode == 1 and bad.stderr.strip().splitlines()[-1].startswith('error: There is no file')

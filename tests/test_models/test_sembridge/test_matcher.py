@@ -1,17 +1,13 @@
 """The matcher: its loss, what it learns, its modes, two ranks, bad configs."""
 
 import math
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
 from mmpretrain.structures import DataSample
 
-import rstoolbox
+from commands import run_ranks
 from rstoolbox.evaluation import MatcherMetric
 from rstoolbox.models import CheckpointError, load_state, save_student
 from rstoolbox.models.sembridge.matcher import SceneMatcher, info_nce
@@ -133,10 +129,7 @@ dist.destroy_process_group()
 
 
 def test_two_ranks_give_the_gradient_of_one(tmp_path):
-    environment = {**os.environ, 'PYTHONPATH': str(Path(rstoolbox.__file__).parents[1])}
-    ranks = [subprocess.Popen([sys.executable, '-c', RANK, str(rank), str(tmp_path)], env=environment)
-             for rank in range(2)]
-    assert [rank.wait() for rank in ranks] == [0, 0]
+    run_ranks(RANK, tmp_path)
     weight = torch.arange(6.).reshape(2, 3).requires_grad_()
     images = torch.randn(4, 2, 2, generator=torch.Generator().manual_seed(0))
     info_nce(*(F.normalize(images[:, view] @ weight, dim=1) for view in range(2)), 5.).mean().backward()
