@@ -90,6 +90,18 @@ def test_an_empty_csv_and_a_name_that_is_taken_are_refused(checkout):
         _write(checkout, ROWS)
 
 
+def test_two_data_sets_of_one_config_are_two_models(checkout):
+    _write(checkout, [*ROWS, *(dict(row, dataset='Cropped') for row in ROWS)])
+    *_, first, second = yaml.safe_load((checkout / 'configs/sembridge/metafile.yml').read_text())['Models']
+    assert (first['Name'], second['Name']) == ('r18_eu_EU_r18_r18', 'r18_eu_Cropped_r18_r18')
+    assert second['Results'][0]['Dataset'] == 'Cropped (mean of 2 seeds)'
+
+
+def test_a_root_without_a_model_zoo_is_named(checkout):
+    with pytest.raises(FileNotFoundError, match="There is no '.*nowhere/docs/model_zoo.md': the root is"):
+        model_zoo.updated(checkout / 'made.csv', checkout / 'nowhere')
+
+
 def test_a_family_without_a_metafile_is_named(checkout):
     with pytest.raises(FileNotFoundError, match="no '.*other/metafile.yml' for configs/other/r18.py, .*made.csv'"):
         _write(checkout, [dict(row, config='rstoolbox::other/r18.py') for row in ROWS])

@@ -52,13 +52,15 @@ def updated(csv, root):
         dict[Path, str]: From file to its whole new text.
 
     Raises:
-        FileNotFoundError: A config's family has no metafile.
+        FileNotFoundError: The root has no model zoo, or a config's family no metafile.
         ValueError: The CSV holds no run, or a metafile would be no YAML any more.
     """
     rows = read_csv(csv)
     if not rows:
         raise ValueError(f"'{csv}' holds no run.")
     zoo = root / 'docs/model_zoo.md'
+    if not zoo.is_file():
+        raise FileNotFoundError(f"There is no '{zoo}': the root is the folder of a checkout, with docs and configs.")
     table = f'## Benchmark {csv.stem}\n\n{markdown(rows, level=3)}'
     begin, end = f'<!-- benchmark {csv.stem} -->', f'<!-- end of benchmark {csv.stem} -->'
     texts = {zoo: put_between(zoo.read_text(), begin, end, f'\n{table}\n')}
@@ -88,6 +90,7 @@ def updated(csv, root):
 def model_entries(rows, benchmark):
     """An entry of a metafile for each packaged config and pair, without the name of its collection."""
     configs = {row['dataset']: row['config'] for row in rows}
+    used = list(configs.values())
     entries = []
     for (dataset, pair), methods in summarise(rows).items():
         config = configs[dataset]
@@ -95,9 +98,10 @@ def model_entries(rows, benchmark):
             if method['method'] == 'kd' and method['sembridge'] and config.startswith(PACKAGED):
                 config = f'configs/{config.removeprefix(PACKAGED)}'
                 number = len(method['seeds'])
+                name = Path(config).stem + (f'_{dataset}' if used.count(configs[dataset]) > 1 else '')
                 metrics = {TITLES[key]: round(mean(method[key].values()), 2) for key in METRICS if method[key]}
                 entries.append({
-                    'Name': f'{Path(config).stem}_{pair}', 'Config': config,
+                    'Name': f'{name}_{pair}', 'Config': config,
                     'Metadata': {'Pair': pair, 'Benchmark': benchmark},
                     'Results': [{
                         'Task': 'Image Classification',
