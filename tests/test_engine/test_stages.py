@@ -146,7 +146,7 @@ def test_a_finished_stage_is_reused_and_an_interrupted_one_is_resumed_on_request
 
 
 def test_a_run_of_other_settings_is_not_resumed(tmp_path, base):
-    _counting(tmp_path, base).ensure()
+    _counting(tmp_path, base, max_epochs=16).ensure()
     with pytest.raises(ValueError, match='other settings.*without --resume'):
         _counting(tmp_path, base, max_epochs=3).ensure(resume=True)
     with pytest.raises(ValueError, match='made for 16 epochs, and 20 are asked for: .*load_from=.*best_student.pth'):
