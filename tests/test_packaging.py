@@ -74,6 +74,11 @@ def test_an_installed_package_lends_its_configs(site, tmp_path):
     assert (model, epochs) == ('Distiller', '7')
 
 
+@pytest.mark.parametrize('room', ['engine', 'models'])
+def test_an_import_prints_nothing(room):
+    assert _run('-c', f'import rstoolbox.{room}', path=ROOT) == ''
+
+
 def test_an_installed_package_reads_its_own_config_by_name(site, tmp_path):
     code = ('from rstoolbox.engine.config import load_config\n'
             "print(load_config('rstoolbox::sembridge/r18_ms2rgb.py').filename)")

@@ -1,5 +1,6 @@
 """Data sets and transforms."""
 
+from .. import quiet_mmpretrain  # noqa: F401, before anything of mmpretrain
 from .bands import EUROSAT_FILE_BANDS, SENTINEL2_SURFACE_BANDS, Band, Sensor, band_indices, get_sensor, register_sensor
 from .collate import stack_images
 from .mini_s2s import MiniS2S

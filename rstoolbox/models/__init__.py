@@ -1,5 +1,6 @@
 """Networks, distillers, transfer losses and the vision-language model."""
 
+from .. import quiet_mmpretrain  # noqa: F401, before anything of mmpretrain
 from .checkpoint import CheckpointError, load_state, save_student
 from .classifier import SceneClassifier
 from .distillers import Distiller, FeatureTaps

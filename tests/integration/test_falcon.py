@@ -44,7 +44,7 @@ def test_train_test_dump_score_and_predict(data, small, run_tool, tmp_path):
     assert {name: again[name] for name in metrics} == pytest.approx(metrics, abs=0.01)
     done = run_tool('predict.py', data / 'images/test_0001.png', '--model', 'configs/falcon/tiny_mini.py',
                     '--checkpoint', work_dir / 'falcon.pth', '--task', 'IMG_CT', '--prompt', 'ship', '--beams', '1')
-    assert json.loads(done.stdout.splitlines()[-1])['count'] >= 0
+    assert json.loads(done.stdout)['count'] >= 0
 
 
 def test_low_rank_fine_tuning_of_a_folder_goes_on_in_the_middle_of_an_epoch(data, run_tool, tmp_path):

@@ -188,7 +188,7 @@ def test_the_command_prints_json_and_writes_pictures(folder, tmp_path):
     command = ['predict.py', f'{folder}/a.png', '--model', f'{folder}/model', '--beams', '1']
     done = run_command(*command, '--task', 'REG_CLS_HBB', '--prompt', '4,4,20,20', '--out', tmp_path)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout.splitlines()[-1])['task'] == 'REG_CLS_HBB'
+    assert json.loads(done.stdout)['task'] == 'REG_CLS_HBB'
     assert (tmp_path / 'a_REG_CLS_HBB.png').is_file()
     bad = run_command(*command, '--task', 'IMG_CLS', '--prompt', 'ship')
     assert bad.returncode == 1 and 'takes no --prompt' in bad.stderr

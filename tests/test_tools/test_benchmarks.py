@@ -30,9 +30,9 @@ def options(tmp_path_factory):
 
 
 def printed(done):
-    """The JSON object in the last line of what a benchmark printed, which holds numbers of zero or more."""
+    """The JSON object that a benchmark printed, which holds numbers of zero or more."""
     assert done.returncode == 0, done.stderr[-3000:]
-    result = json.loads(done.stdout.splitlines()[-1])
+    result = json.loads(done.stdout)
     numbers = [value for value in result.values() if isinstance(value, (int, float))]
     assert numbers and all(value >= 0 for value in numbers)
     return result

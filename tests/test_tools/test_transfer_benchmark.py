@@ -20,7 +20,7 @@ def _run(*arguments):
 def result():
     done = _run('--json', *TINY)
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+    return json.loads(done.stdout)
 
 
 @pytest.mark.parametrize('name', sorted(name for name, loss in TRANSFER_LOSSES.module_dict.items()

@@ -10,7 +10,9 @@ cache, is reported apart.
 """
 
 import argparse
+import contextlib
 import json
+import sys
 import time
 
 import torch
@@ -26,7 +28,9 @@ from rstoolbox.registry import DATASETS, MODELS
 def main():
     args = parse_args()
     MMLogger.get_instance('loading', log_level='ERROR')
-    result = measure(args)
+    # What is logged goes where it does not mix with the result.
+    with contextlib.redirect_stdout(sys.stderr):
+        result = measure(args)
     if args.json:
         print(json.dumps(result))
         return
@@ -40,7 +44,7 @@ def parse_args():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', nargs='?', default='configs/sembridge/r18_ms2rgb.py')
     parser.add_argument('--epochs', type=count, default=3, help='measured epochs, after the first')
-    parser.add_argument('--json', action='store_true', help='print one JSON object')
+    parser.add_argument('--json', action='store_true', help='print one JSON object and nothing else')
     parser.add_argument('--cfg-options', nargs='+', action=OptionAction, default={}, metavar='KEY=VALUE',
                         help='override the config')
     return parser.parse_args()

@@ -44,7 +44,7 @@ def main():
     large = subprocess.run([sys.executable, __file__, '--memory-only', *sys.argv[1:]], capture_output=True, text=True)
     if large.returncode:
         sys.exit(large.stderr.splitlines()[-1])
-    result |= json.loads(large.stdout.splitlines()[-1])
+    result |= json.loads(large.stdout)
     if args.json:
         print(json.dumps(result))
         return

@@ -55,14 +55,9 @@ def main():
     args = parser.parse_args()
     if args.epochs < 3:
         parser.error(f'--epochs {args.epochs}: at least 3 are needed to have one to time.')
-    cfg = read_config(args.config, args.cfg_options)
-    if 'stages' not in cfg or 'matching' not in cfg or 'none' not in cfg.get('rows', ()):
-        raise ConfigError(f"'{args.config}' is no SemBridge experiment (stages, matching and a row 'none' to compare "
-                          'with); name one such as configs/sembridge/r18_ms2rgb.py.')
-    cfg.merge_from_dict(dict(teacher_epochs=1, matcher_epochs=1))
     # The log of the trainings goes where it does not mix with the result.
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr):
-        result = measure(cfg, Path(folder), args.epochs, args.rounds)
+        result = measure(read_experiment(args), Path(folder), args.epochs, args.rounds)
     if args.json:
         print(json.dumps(result))
         return
@@ -70,6 +65,16 @@ def main():
           f're-matching included; with the teacher in the loop it takes {result["in_the_loop_over_gallery"]:.2f}x that '
           f'from the gallery.')
     print(json.dumps(result, indent=1))
+
+
+def read_experiment(args):
+    """The config, with one epoch for each network that the students need."""
+    cfg = read_config(args.config, args.cfg_options)
+    if 'stages' not in cfg or 'matching' not in cfg or 'none' not in cfg.get('rows', ()):
+        raise ConfigError(f"'{args.config}' is no SemBridge experiment (stages, matching and a row 'none' to compare "
+                          'with); name one such as configs/sembridge/r18_ms2rgb.py.')
+    cfg.merge_from_dict(dict(teacher_epochs=1, matcher_epochs=1))
+    return cfg
 
 
 def measure(cfg, folder, epochs, rounds):
