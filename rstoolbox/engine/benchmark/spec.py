@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmengine.config import Config
+from mmengine.logging import print_log
 
 from rstoolbox.models.sembridge.gallery import OUTPUTS
 from rstoolbox.registry import MODELS, TRANSFER_LOSSES
@@ -100,7 +101,9 @@ def check_data(runs, root):
     for run in runs:
         first.setdefault((run.dataset, run.pair), run)
     for run in first.values():
-        with located(f"data set '{run.dataset}', pair '{run.pair}'"):
+        where = f"data set '{run.dataset}', pair '{run.pair}'"
+        print_log(f'Checks {where}', logger='current')
+        with located(where):
             Experiment(run.cfg, Path(root) / run.name).check()
 
 
