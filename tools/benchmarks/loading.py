@@ -27,9 +27,9 @@ from rstoolbox.registry import DATASETS, MODELS
 
 def main():
     args = parse_args()
-    MMLogger.get_instance('loading', log_level='ERROR')
     # What is logged goes where it does not mix with the result.
     with contextlib.redirect_stdout(sys.stderr):
+        MMLogger.get_instance('loading', log_level='ERROR')
         result = measure(args)
     if args.json:
         print(json.dumps(result))
