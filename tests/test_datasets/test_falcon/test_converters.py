@@ -73,7 +73,7 @@ def test_captions_and_questions(shared):
 
 
 def write_voc(folder, text='a ship in the harbour'):
-    (folder / 'xml').mkdir()
+    (folder / 'xml').mkdir(parents=True)
     (folder / 'images').mkdir()
     Image.new('RGB', (200, 100)).save(folder / 'images/00001.jpg')
     description = f'<description>{text}</description>' if text else ''
@@ -91,6 +91,25 @@ def test_voc_boxes_and_descriptions(tmp_path):
     assert np.allclose(box, [[10, 20, 100, 50]], atol=0.2)
     assert records['REG_CAP'][0].answer == 'a ship in the harbour'
     assert 'a ship in the harbour' in records['REG_VG'][0].prompt
+
+
+def test_annotations_of_other_pixels_are_refused(image, tmp_path):
+    write_voc(tmp_path / 'voc')
+    Image.new('RGB', (400, 200)).save(tmp_path / 'voc/images/00001.jpg')
+    with pytest.raises(ValueError, match="00001.xml': the image is said to have 200 x 100 pixels, but .* 400 x 200"):
+        list(VocRecords(tmp_path / 'voc/xml', tmp_path / 'voc/images'))
+    (tmp_path / 'labelTxt').mkdir()
+    quad = '70 6 110 6 110 30 70 30'  # reaches over the right side of 80 x 60 pixels
+    (tmp_path / 'labelTxt/a.txt').write_text(f'{quad} ship 0\n')
+    assert len(list(DotaRecords(tmp_path / 'labelTxt', image))) == 3
+    (tmp_path / 'labelTxt/a.txt').write_text(f'{quad} ship 0\n{quad.replace("70", "90")} plane 0\n')
+    with pytest.raises(ValueError, match=r"object 2 of '.*a.png': a plane at \[90.0, 6.0.* outside .* 80 x 60 pixels"):
+        list(DotaRecords(tmp_path / 'labelTxt', image))
+    (tmp_path / 'coco.json').write_text(json.dumps(dict(
+        images=[dict(id=1, file_name='a.png')], categories=[dict(id=1, name='ship')],
+        annotations=[dict(image_id=1, category_id=1, bbox=[8, 66, 20, 30])])))
+    with pytest.raises(ValueError, match="object 1 of '.*a.png': a ship at .* lies outside"):
+        list(CocoRecords(tmp_path / 'coco.json', image))
 
 
 def test_a_list_names_the_images_of_a_split(tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 from pycocotools import mask as run_lengths
 
 from ..record_files import check_keys, read_lists
-from .objects import AnnotatedImage, AnnotatedObject, ObjectConverter
+from .objects import AnnotatedImage, AnnotatedObject, ObjectConverter, check_size
 from .rings import mask_to_instances
 
 
@@ -38,12 +38,12 @@ class CocoRecords(ObjectConverter):
             scene, size = scenes[entry['image_id']]
             try:
                 x, y, width, height = entry['bbox']
-                box = np.clip([x, y, x + width, y + height], 0, [*size] * 2)
+                box = [x, y, x + width, y + height]
                 rings = _rings(entry.get('segmentation'), size)
             except (KeyError, TypeError, ValueError) as error:
                 raise ValueError(f'{where} has no "bbox" of four numbers, or a "segmentation" that is neither polygons '
                                  f'[[x, y, x, y, ...]] nor run lengths ({type(error).__name__}: {error}).') from None
-            scene.objects.append(AnnotatedObject(self._names[entry['category_id']], bbox=box.tolist(), polygon=rings))
+            scene.objects.append(AnnotatedObject(self._names[entry['category_id']], bbox=box, polygon=rings))
         for scene, _ in scenes.values():
             yield scene
 
@@ -52,9 +52,7 @@ class CocoRecords(ObjectConverter):
             check_keys(entry, ('id', 'file_name'), f'{self.source}, image {number}')
             path, size = self.image(entry['file_name'])
             told = tuple(entry.get(key, side) for key, side in zip(('width', 'height'), size))
-            if told != size:  # boxes would lie elsewhere
-                raise ValueError(f"{self.source}, image {number} is said to have {told[0]} x {told[1]} pixels, but "
-                                 f"'{path}' has {size[0]} x {size[1]}.")
+            check_size(f'{self.source}, image {number}', told, path, size)
             yield entry['id'], (AnnotatedImage(entry['file_name']), size)
 
 

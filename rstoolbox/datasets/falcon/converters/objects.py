@@ -68,7 +68,8 @@ class ObjectConverter(Converter):
         for scene in self.scenes():
             path, size = self.image(scene.name)
             groups = defaultdict(list)
-            for thing in scene.objects:
+            for number, thing in enumerate(scene.objects, 1):
+                self._check_inside(thing, number, path, size)
                 groups[thing.category].append(thing)
             others = [name for name in known if name not in groups]
             for name in rng.permutation(others)[:self.absent]:
@@ -77,6 +78,16 @@ class ObjectConverter(Converter):
                 yield from self._find(path, size, category, things)
             for thing in scene.objects:
                 yield from self._name(path, size, thing)
+
+    def _check_inside(self, thing, number, path, size):
+        """What reaches over a side is cut off there; an object with no point inside belongs to other pixels."""
+        for corners in (thing.bbox, thing.quad, *(thing.polygon or ())):
+            points = np.reshape(() if corners is None else corners, (-1, 2))
+            if len(points) and ((points.max(0) < 0) | (points.min(0) > size)).any():
+                raise ValueError(f"'{self.source}', object {number} of '{path}': a {thing.category} at "
+                                 f'{np.round(points, 1).ravel().tolist()!s:.80} lies outside of the image of '
+                                 f'{size[0]} x {size[1]} pixels. Is the annotation that of another image, or of this '
+                                 'one at another size?')
 
     def _find(self, path, size, category, things):
         for task in self.tasks:
@@ -100,6 +111,13 @@ class ObjectConverter(Converter):
                 yield self.record(task, [path], size, Answer(bboxes=np.reshape(thing.bbox, (1, 4))), text=thing.text)
             elif task == 'REG_CAP' and thing.text:
                 yield self.record(task, [path], size, Answer(text=thing.text), bbox=thing.bbox)
+
+
+def check_size(where, told, path, size):
+    """Raise ValueError if an annotation file knows the image at another size, where its shapes would lie elsewhere."""
+    if told != size:
+        raise ValueError(f"{where} is said to have {told[0]} x {told[1]} pixels, but '{path}' has {size[0]} x "
+                         f'{size[1]}.')
 
 
 def _stack(shapes, shape):

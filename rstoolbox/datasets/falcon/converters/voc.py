@@ -4,7 +4,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from .listed import ListedFiles
-from .objects import AnnotatedImage, AnnotatedObject, ObjectConverter
+from .objects import AnnotatedImage, AnnotatedObject, ObjectConverter, check_size
 
 KEYS = ('name', 'bndbox/xmin', 'bndbox/ymin', 'bndbox/xmax', 'bndbox/ymax')
 
@@ -21,11 +21,14 @@ class VocRecords(ListedFiles, ObjectConverter):
         for path in self.files({'.xml'}, '*.xml'):
             try:
                 tree = ElementTree.parse(path).getroot()
-                name = tree.findtext('filename') or f'{path.stem}.jpg'
-                yield AnnotatedImage(Path(name.strip()).name, [_object(*pair)
-                                                               for pair in enumerate(tree.iter('object'), 1)])
+                objects = [_object(*pair) for pair in enumerate(tree.iter('object'), 1)]
+                told = tuple(int(tree.findtext(f'size/{side}') or 0) for side in ('width', 'height'))
             except (ElementTree.ParseError, ValueError) as error:
                 raise ValueError(f"'{path}' is no VOC annotation: {error}") from None
+            name = Path((tree.findtext('filename') or f'{path.stem}.jpg').strip()).name
+            if all(told):  # some files leave the size out, or at 0
+                check_size(f"'{path}': the image", told, *self.image(name))
+            yield AnnotatedImage(name, objects)
 
 
 def _object(number, entry):
