@@ -15,7 +15,7 @@ from ..finite import check_finite
 from .cell_loss import CellLoss
 from .folder import load_folder, save_folder
 from .generation import generate, head_of, read_answer
-from .lora import add_lora, merge_lora
+from .lora import add_lora, merge_lora, weights_fingerprint
 from .network import answer_logits, build_network, decode, encode, image_cells, image_tokens, network_config
 from .preprocessor import FalconPreprocessor
 from .smooth_start import start_smoothly
@@ -101,6 +101,7 @@ class Falcon(BaseModel):
         self.lora = lora is not None
         self.register_buffer('vocabulary', fingerprint(tokenizer))
         if self.lora:
+            self.register_buffer('base', weights_fingerprint(network))
             add_lora(network, **lora)
         if gradient_checkpointing:
             network.gradient_checkpointing_enable(dict(use_reentrant=False))
@@ -143,6 +144,7 @@ class Falcon(BaseModel):
         """Merge the low-rank matrices into the network, which is then trained and saved as a whole."""
         merge_lora(self.network)
         self.lora = False
+        del self.base
 
     def forward(self, inputs, data_samples=None, mode='tensor'):
         """Run one of three modes.
@@ -258,6 +260,9 @@ class Falcon(BaseModel):
         if not torch.equal(given['vocabulary'].cpu(), self.vocabulary.cpu()):
             raise CheckpointError('the checkpoint was trained with another tokenizer, so its tokens mean something '
                                   'else. Give the folder or the records of the tokenizer that it was trained with')
+        if self.lora and not torch.equal(given['base'].cpu(), self.base.cpu()):
+            raise CheckpointError('the low-rank matrices of the checkpoint were trained upon other weights than those '
+                                  'of pretrained. Give the folder that they were trained with')
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def _frozen(self):

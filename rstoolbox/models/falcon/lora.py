@@ -5,7 +5,9 @@ only A and B are trained.
 """
 
 import difflib
+import hashlib
 
+import torch
 from mmengine.logging import print_log
 
 from .network import is_tied
@@ -53,6 +55,15 @@ def add_lora(network, target_modules=ATTENTION, **arguments):
     total = sum(value.numel() for value in network.parameters())
     print_log(f'LoRA: {trainable:,} of {total:,} parameters are trained ({100 * trainable / total:.2f} %)',
               logger='current')
+
+
+def weights_fingerprint(network):
+    """SHA-256 of the names and weights of a network, as (32,) uint8; low-rank matrices mean nothing with others."""
+    digest = hashlib.sha256()
+    for name, value in network.named_parameters():
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().numpy())
+    return torch.tensor(list(digest.digest()), dtype=torch.uint8)
 
 
 def merge_lora(network):

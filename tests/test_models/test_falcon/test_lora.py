@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from rstoolbox.models import Falcon
+from rstoolbox.models.checkpoint import CheckpointError
 
 from .test_falcon import loss_of, trained
 
@@ -26,10 +27,19 @@ def test_only_low_rank_matrices_are_trained_and_saved(build, batch, folder, logg
     assert any(f'{24 * 2 * 4 * 128:,} of ' in line for line in logged)
 
     state = model.state_dict()
-    assert sum(value.numel() for value in state.values()) == 24 * 2 * 4 * 128 + 32
+    assert sum(value.numel() for value in state.values()) == 24 * 2 * 4 * 128 + 32 + 32  # fingerprints
     again = build(pretrained=folder, lora=dict(r=4, lora_alpha=8))
     again.load_state_dict(state)
     assert loss_of(again, batch()) == loss_of(model, batch())
+
+
+def test_low_rank_matrices_of_another_base_are_refused(build, folder, tmp_path):
+    state = build(pretrained=folder, lora=dict(r=4)).state_dict()
+    other = build()
+    next(other.network.parameters()).data[0] += 1e-3
+    other.save_pretrained(tmp_path / 'other')
+    with pytest.raises(CheckpointError, match='trained upon other weights than those of pretrained'):
+        build(pretrained=tmp_path / 'other', lora=dict(r=4)).load_state_dict(state)
 
 
 def test_merged_it_is_an_ordinary_model_with_the_same_loss(build, batch, folder, tmp_path):
