@@ -1,59 +1,114 @@
-r"""Ask a vision-language model about images: text, structured JSON and a picture for any of the 14 tasks.
+r"""Ask a model about images, or map a large raster with it.
+
+A vision-language model answers 14 tasks by text, structured JSON and a picture:
 
     python tools/predict.py harbor.png --model work_dirs/falcon --task REG_DET_OBB --prompt ship --out answers
     python tools/predict.py before.png --image2 after.png --model work_dirs/falcon --task PIX_CHG
     python tools/predict.py a.png b.png --model configs/falcon/tiny_mini.py --checkpoint falcon.pth --task IMG_CAP
     python tools/predict.py tiles --model work_dirs/falcon --task IMG_CLS --classes harbor river "tennis court"
 
-A folder stands for the images in it; with a folder as --image2 for the pairs of one name. Each answer is printed as
-soon as its batch is done, a JSON object on a line.
-
 --prompt fills the slot of the task: a class (IMG_CT, REG_DET_*, PIX_SEG), a description (REG_VG), a question (IMG_VQA)
 or coordinates in pixels, x,y,... (REG_CLS_*, REG_CAP, PIX_CLS).
+
+A scene classifier, such as a distilled student, names the class of each image, or maps a raster tile by tile:
+
+    python tools/predict.py harbor.jpg --model configs/sembridge/r18_ms2rgb.py --checkpoint best_student.pth
+    python tools/predict.py scene.tif --model configs/sembridge/r18_ms2rgb.py --checkpoint best_student.pth \\
+        --out landcover.tif --tile 64
+
+A folder stands for the images in it; with a folder as --image2 for the pairs of one name. Each answer is printed as
+soon as its batch is done, a JSON object on a line.
 """
 
 import argparse
+import contextlib
 import json
+import sys
+from pathlib import Path
 
-from rstoolbox.apis import FalconInferencer
+from rstoolbox.apis import FalconInferencer, SceneInferencer
 from rstoolbox.apis.falcon_inferencer import as_dict
-from rstoolbox.engine.errors import check_output, count, readable_errors
+from rstoolbox.engine.errors import check_output, count, read_config, readable_errors
 from rstoolbox.heads import head_for
+from rstoolbox.models.falcon import Falcon
+from rstoolbox.registry import MODELS
+
+RASTERS = ('.tif', '.tiff')
 
 
 def main():
+    """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('images', nargs='+', metavar='IMAGE')
-    parser.add_argument('--image2', nargs='+', help='PIX_CHG: the later date of each image')
-    parser.add_argument('--model', required=True, help='folder of a model, or a config (with --checkpoint)')
+    parser.add_argument('--model', '--config', required=True,
+                        help='a config (with --checkpoint), or the folder of a vision-language model')
     parser.add_argument('--checkpoint', help="weights of the config's model")
-    parser.add_argument('--task', required=True, help='task tag, e.g. REG_DET_HBB')
-    parser.add_argument('--prompt', help='what the task has to be told')
-    parser.add_argument('--classes', nargs='+', metavar='NAME',
-                        help='the only class names that may be answered (IMG_CLS, REG_CLS_*, PIX_CLS)')
-    parser.add_argument('--out', metavar='DIR', help='write <image>_<task>.json and .png here')
+    parser.add_argument('--out', metavar='PATH', help='write <image>_<task>.json and .png to this folder; a scene '
+                        'classifier maps a raster to a file that ends in .tif')
     parser.add_argument('--show', action='store_true', help='open the pictures')
-    parser.add_argument('--unconstrained', action='store_true', help='answers may break the grammar of the task')
-    parser.add_argument('--beams', type=count, default=3)
     parser.add_argument('--batch-size', type=count, default=8)
     parser.add_argument('--device', help='cuda or cpu')
+    answers = parser.add_argument_group('vision-language models')
+    answers.add_argument('--task', help='task tag, e.g. REG_DET_HBB')
+    answers.add_argument('--prompt', help='what the task has to be told')
+    answers.add_argument('--image2', nargs='+', help='PIX_CHG: the later date of each image')
+    answers.add_argument('--classes', nargs='+', metavar='NAME',
+                         help='the only class names that may be answered (IMG_CLS, REG_CLS_*, PIX_CLS)')
+    answers.add_argument('--unconstrained', action='store_true', help='answers may break the grammar of the task')
+    answers.add_argument('--beams', type=count, default=3)
+    maps = parser.add_argument_group('scene classifiers')
+    maps.add_argument('--sensor', help="whose bands the images have, by default that of the config's data set")
+    maps.add_argument('--file-bands', nargs='+', metavar='BAND', help='names of the bands in the images')
+    maps.add_argument('--tile', type=count, help='side of the tiles of a map in pixels; a tile should show as much '
+                      'ground as an image of the training')
+    maps.add_argument('--stride', type=count, help="side of the map's cells in pixels (default: a quarter of a tile)")
+    maps.add_argument('--probabilities', metavar='TIF', help='write the probability of each class here')
     args = parser.parse_args()
     with readable_errors():
-        check_output('--out', args.out, folder=True)
-        slots = read_slots(args.task, args.prompt)
-        images, pairs = args.images, head_for(args.task).num_images == 2
-        if bool(args.image2) != pairs:
-            parser.error(f'{args.task} is about ' + ('two dates: name the later ones by --image2' if pairs else
-                                                     'one date: leave --image2 out'))
-        if pairs:
-            if len(args.image2) != len(images):
-                parser.error(f'--image2 names {len(args.image2)} images for {len(images)}')
-            images = list(zip(images, args.image2))
-        ask = FalconInferencer(args.model, args.checkpoint, args.device, constrain=not args.unconstrained,
-                               num_beams=args.beams)
-        for sample in ask.answers(images, args.task, args.out, args.show, args.batch_size, classes=args.classes,
-                                  **slots):
-            print(json.dumps(as_dict(sample), ensure_ascii=False), flush=True)
+        with contextlib.redirect_stdout(sys.stderr):  # where the log goes from now on
+            talks = Path(args.model).is_dir() or issubclass(MODELS.get(read_config(args.model).model.type), Falcon)
+        (ask if talks else classify)(args, parser)
+
+
+def ask(args, parser):
+    """Answers of a vision-language model."""
+    if args.task is None:
+        parser.error('a vision-language model needs --task, such as IMG_CAP')
+    check_output('--out', args.out, folder=True)
+    slots = read_slots(args.task, args.prompt)
+    images, pairs = args.images, head_for(args.task).num_images == 2
+    if bool(args.image2) != pairs:
+        parser.error(f'{args.task} is about ' + ('two dates: name the later ones by --image2' if pairs else
+                                                 'one date: leave --image2 out'))
+    if pairs:
+        if len(args.image2) != len(images):
+            parser.error(f'--image2 names {len(args.image2)} images for {len(images)}')
+        images = list(zip(images, args.image2))
+    inferencer = FalconInferencer(args.model, args.checkpoint, args.device, constrain=not args.unconstrained,
+                                  num_beams=args.beams)
+    for sample in inferencer.answers(images, args.task, args.out, args.show, args.batch_size, classes=args.classes,
+                                     **slots):
+        print(json.dumps(as_dict(sample), ensure_ascii=False), flush=True)
+
+
+def classify(args, parser):
+    """Classes of images, or a map of one."""
+    if args.task is not None:
+        parser.error(f"the model of '{args.model}' is a scene classifier: leave --task out")
+    if args.checkpoint is None:
+        parser.error(f"the config '{args.model}' describes a model without weights: give --checkpoint too")
+    is_map = args.out is not None and Path(args.out).suffix.lower() in RASTERS
+    if is_map and (args.tile is None or len(args.images) > 1):
+        parser.error('a map is of one raster' if args.tile else 'a map needs --tile, the side of its tiles in pixels')
+    check_output('--out', args.out, folder=not is_map)
+    inferencer = SceneInferencer(args.model, args.checkpoint, args.device, args.sensor, args.file_bands)
+    if is_map:
+        shares = inferencer.map(args.images[0], args.out, args.tile, args.stride, args.probabilities, args.batch_size)
+        print(json.dumps(dict(map=args.out, classes={name: round(share, 2) for name, share in shares.items()}),
+                         ensure_ascii=False))
+        return
+    for result in inferencer.predictions(args.images, args.out, args.show, args.batch_size):
+        print(json.dumps(result, ensure_ascii=False), flush=True)
 
 
 def read_slots(task, text):

@@ -1,6 +1,5 @@
 """Answers about images from Python, for all 14 tasks."""
 
-import itertools
 import tempfile
 from pathlib import Path
 
@@ -18,6 +17,9 @@ from rstoolbox.registry import INFERENCERS, MODELS
 from rstoolbox.structures import FalconDataSample
 from rstoolbox.structures.files import write_json
 from rstoolbox.visualization.answer import draw_answer
+
+from .device import usable_device
+from .outputs import free_name
 
 CONFIGS = ('.py', '.json', '.yaml', '.yml')
 
@@ -47,12 +49,7 @@ class FalconInferencer:
     """
 
     def __init__(self, model, checkpoint=None, device=None, constrain=True, **generation):
-        self.device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
-        try:
-            torch.empty(0, device=self.device)
-        except (RuntimeError, AssertionError) as error:
-            raise ValueError(f"The device '{self.device}' cannot be used ({str(error).splitlines()[0]}) Name cpu, or "
-                             'leave it out.') from None
+        self.device = usable_device(device)
         self.model = _load(model, checkpoint, constrain).to(self.device).eval()
         self.model.generation.update(generation)
 
@@ -109,7 +106,7 @@ class FalconInferencer:
             inputs = [torch.from_numpy(np.array(arrays[0] if len(arrays) == 1 else compose_canvas(*arrays)))
                       for _, arrays in loaded]
             for sample, (_, arrays) in zip(self.model.answer(inputs, samples, batch_size), loaded):
-                stem = _free(Path(sample.img_path).stem or sample.sample_id.replace(' ', '_'), taken)
+                stem = free_name(Path(sample.img_path).stem or sample.sample_id.replace(' ', '_'), taken)
                 if folder is not None:
                     _write(sample, arrays, folder / f'{stem}_{task}', _region(head, slots),
                            str(slots.get('category', '')), show)
@@ -201,14 +198,6 @@ def _load_entry(entry):
 
 def _parts(entry):
     return entry if isinstance(entry, tuple) else (entry,)
-
-
-def _free(stem, taken):
-    """A name that no image before has, of the same name in another folder or with the number that this one gets."""
-    names = itertools.chain([stem], (f'{stem}_{number}' for number in itertools.count(2)))
-    name = next(name for name in names if name not in taken)
-    taken.add(name)
-    return name
 
 
 def _sample(name, number, arrays, head, paraphrase, classes, slots):

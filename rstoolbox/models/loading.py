@@ -14,6 +14,9 @@ def load_classifier(network, path, role='model', classes=None):
         classes (Sequence[str], optional): The classes wanted. Where the checkpoint says that it was trained on more,
             the rows of its head are picked by name.
 
+    Returns:
+        tuple[str]: What the head's rows are called; empty where the checkpoint does not say.
+
     Raises:
         CheckpointError: If the checkpoint is of other bands, other classes or another architecture, or a weight in it
             is NaN or infinite; the message names what differs.
@@ -40,6 +43,7 @@ def load_classifier(network, path, role='model', classes=None):
                               f'({type(network.backbone).__name__}): weights {", ".join(wrong)}')
     check_weights(saved, path, role)
     network.load_state_dict(saved)
+    return tuple(classes or trained) if trained else ()
 
 
 def load_matcher(model, path):

@@ -68,13 +68,30 @@ def open_whole(path):
     Raises:
         OSError: If it cannot be written; on a full disk the text says so.
     """
+    with whole_file(path) as temporary, open(temporary, 'wb') as file:
+        yield file
+
+
+@contextmanager
+def whole_file(path):
+    """A temporary name for a file that a library writes; it gets its own when the block ends without an error.
+
+    Args:
+        path (str | Path): The file; its folder is made if need be.
+
+    Yields:
+        str: The path of an empty file in the same folder, of the same suffix.
+
+    Raises:
+        OSError: If it cannot be written; on a full disk the text says so.
+    """
     path = Path(path)
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.', suffix='.part')
-        with os.fdopen(handle, 'wb') as file:
-            yield file
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.', suffix=f'.part{path.suffix}')
+        os.close(handle)
+        yield temporary
         os.chmod(temporary, 0o666 & ~_umask())  # mkstemp's files are private
         os.replace(temporary, path)
     except BaseException as error:

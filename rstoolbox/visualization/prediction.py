@@ -19,7 +19,7 @@ def draw_prediction(image, bands, truth, prediction, score, out):
         image (numpy.ndarray): (H, W, C) in any unit.
         bands (Sequence[str]): Band names in channel order. R, G, B or B04, B03, B02 are shown as they look to the eye,
             else the first three (or the one) bands.
-        truth (str): The true class or classes.
+        truth (str, optional): The true class or classes, where they are known.
         prediction (str): The predicted one or ones.
         score (float): Probability of the prediction, 0 to 1.
         out (str | Path): File to write, ending in ``.png``.
@@ -35,7 +35,8 @@ def draw_prediction(image, bands, truth, prediction, score, out):
     sheet = Image.new('RGB', (SIDE, height + CAPTION), 'white')
     sheet.paste(picture)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(15)
-    draw.text((6, height + 3), f'truth: {truth}', fill='black', font=font)
+    if truth is not None:
+        draw.text((6, height + 3), f'truth: {truth}', fill='black', font=font)
     draw.text((6, height + 22), f'{prediction} ({100 * score:.0f} %)', font=font,
-              fill=RIGHT if truth == prediction else WRONG)
+              fill='black' if truth is None else RIGHT if truth == prediction else WRONG)
     write_png(lambda file: sheet.save(file, format='PNG'), out)

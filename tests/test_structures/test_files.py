@@ -26,15 +26,16 @@ def test_what_cannot_be_written_leaves_what_was_there(tmp_path):
     assert os.listdir(tmp_path) == ['out.json']
 
 
-def test_a_full_disk_is_named():
+def test_a_full_disk_is_named(tmp_path):
     full = Path('/dev/full')
     if not full.exists():
         pytest.skip('needs a device that is always full')
+    (tmp_path / 'temporary').symlink_to(full)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(files.tempfile, 'mkstemp', lambda **_: (os.open(full, os.O_WRONLY), os.devnull))
-        patch.setattr(files.os, 'unlink', lambda _: None)
+        patch.setattr(files.tempfile, 'mkstemp', lambda **_: (os.open(full, os.O_WRONLY), tmp_path / 'temporary'))
         with pytest.raises(OSError, match="disk is full: could not write '.*out.json'"):
-            write_json([1], 'out.json')
+            write_json([1], tmp_path / 'out.json')
+    assert not os.listdir(tmp_path)
 
 
 def test_a_file_written_piece_by_piece_appears_when_it_is_whole(tmp_path):
@@ -47,6 +48,17 @@ def test_a_file_written_piece_by_piece_appears_when_it_is_whole(tmp_path):
     with pytest.raises(TypeError), files.open_whole(path) as file:
         file.writelines([b'three', None])
     assert path.read_bytes() == b'one two' and os.listdir(tmp_path) == ['out.txt']
+
+
+def test_a_file_that_a_library_writes_appears_when_it_is_whole(tmp_path):
+    path = tmp_path / 'deep/out.txt'
+    with files.whole_file(path) as temporary:
+        Path(temporary).write_text('one')
+        assert not path.exists() and temporary.endswith('.txt')
+    assert path.read_text() == 'one'
+    with pytest.raises(KeyError), files.whole_file(path) as temporary:
+        raise KeyError
+    assert path.read_text() == 'one' and os.listdir(path.parent) == ['out.txt']
 
 
 def test_a_hash_is_of_what_files_hold_not_of_where_they_lie(tmp_path):

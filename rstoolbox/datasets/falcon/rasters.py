@@ -19,7 +19,7 @@ def raster_size(path):
         return source.width, source.height
 
 
-def read_raster(path, crop=(), most_pixels=None):
+def read_raster(path, crop=(), most_pixels=None, stretch=None):
     """Read the red, green and blue band of a raster, or its only one, as eight bits.
 
     Red, green and blue are the bands that the file says are; else those so described ('red', 'B04', 'B4'); else the
@@ -30,6 +30,8 @@ def read_raster(path, crop=(), most_pixels=None):
         path (str | Path): A file that GDAL reads.
         crop (Sequence[int]): x1, y1, x2, y2 in pixels, or empty for all of it; nothing else is read.
         most_pixels (int, optional): Refuse to read more.
+        stretch (tuple[float, float], optional): Black and white instead of the percentiles of what is read, so that all
+            crops of a raster look alike (:func:`stretch_of`).
 
     Returns:
         np.ndarray: (height, width, 3) uint8.
@@ -44,12 +46,29 @@ def read_raster(path, crop=(), most_pixels=None):
             raise ValueError(f"'{path}' has more pixels than are read at once ({most_pixels:,}); name a crop, or cut "
                              'it into smaller images.')
         bands = _colour_bands(source, path)
-        values = source.read(bands, window=((top, bottom), (left, right)), masked=True)
-    values = np.ma.masked_invalid(values) if values.dtype.kind == 'f' else values
+        values = _measured(source, bands, window=((top, bottom), (left, right)))
     if values.dtype != np.uint8:
-        values = _stretched(values, path)
+        values = _stretched(values, *(stretch or _percentiles(values, path)))
     image = values.filled(0).transpose(1, 2, 0)
     return np.ascontiguousarray(np.broadcast_to(image, (*image.shape[:2], 3)))
+
+
+def stretch_of(path, most_pixels=2**22):
+    """Black and white for all crops of a raster: the 2nd and the 98th percentile, or None for eight bits.
+
+    Args:
+        path (str | Path): A file that GDAL reads; of a larger one every n-th pixel is read.
+        most_pixels (int): From this size on.
+
+    Raises:
+        ValueError: As :func:`read_raster`.
+    """
+    with _opened(path) as source:
+        bands = _colour_bands(source, path)
+        step = max(1, (source.width * source.height / most_pixels) ** 0.5)
+        values = _measured(source, bands, out_shape=(
+            len(bands), *(max(1, round(side / step)) for side in (source.height, source.width))))
+    return None if values.dtype == np.uint8 else _percentiles(values, path)
 
 
 def read_values(path):
@@ -81,11 +100,19 @@ def _colour_bands(source, path):
                      'Write those three: gdal_translate -b RED -b GREEN -b BLUE')
 
 
-def _stretched(values, path):
+def _measured(source, bands, **part):
+    values = source.read(bands, masked=True, **part)
+    return np.ma.masked_invalid(values) if values.dtype.kind == 'f' else values
+
+
+def _percentiles(values, path):
     known = values.compressed()
     if not known.size:
         raise ValueError(f"'{path}' holds not a single number there, only nodata, NaN or infinity.")
-    low, high = np.percentile(known, (2, 98))
+    return tuple(np.percentile(known, (2, 98)))
+
+
+def _stretched(values, low, high):
     scaled = np.clip((values.filled(low) - low) / max(high - low, 1e-12), 0, 1)
     return np.ma.array(np.uint8(scaled * 255), mask=values.mask)
 

@@ -1,0 +1,107 @@
+"""What many overlapping tiles say of a raster, averaged cell by cell and written as a map of classes."""
+
+import json
+from collections import deque
+from contextlib import ExitStack, contextmanager
+from xml.etree import ElementTree
+
+import numpy as np
+import rasterio
+from matplotlib.colors import to_rgba
+from rasterio.transform import Affine
+
+from rstoolbox.structures.files import whole_file, write_whole
+from rstoolbox.visualization.figure import colour
+
+NODATA = 255
+
+
+def average_tiles(rows, reach):
+    """Average the scores of all tiles that cover a cell.
+
+    Args:
+        rows (Iterable[tuple[np.ndarray, np.ndarray]]): For each row of tiles, from the top: (tiles, classes) scores,
+            NaN in a tile that has no say; and (reach, tiles + reach - 1) bool, which cells below it are measured.
+        reach (int): How many cells a tile covers in either direction.
+
+    Yields:
+        np.ndarray: For each row of cells (tiles + reach - 1, classes), NaN in one that is not measured or where no tile
+        has a say.
+    """
+    recent = deque(maxlen=reach)
+    for number, (scores, measured) in enumerate(rows):
+        recent.append((number, _spread(scores, reach)))
+        yield _mean([total for _, total in recent], measured[0])
+    for below in range(1, reach):
+        yield _mean([total for row, total in recent if row > number + below - reach], measured[below])
+
+
+@contextmanager
+def map_writer(out, probabilities, classes, source, stride, size):
+    """Open the files of a map; they appear under their names when the block ends without an error.
+
+    Args:
+        out (str | Path): A GeoTIFF of one byte a cell: the number of its class, or 255; with colours and names.
+        probabilities (str | Path, optional): A GeoTIFF of a float32 band for each class; NaN where nothing is known.
+        classes (Sequence[str]): Names in the order of the scores, at most 255.
+        source (rasterio.DatasetReader): The raster that is mapped.
+        stride (int): Its pixels along a cell.
+        size (tuple[int, int]): Columns and rows of cells.
+
+    Yields:
+        Callable: Given the number of a row and its scores (columns, classes), writes them.
+    """
+    common = dict(driver='GTiff', width=size[0], height=size[1], crs=source.crs, compress='deflate', BIGTIFF='IF_SAFER',
+                  transform=source.transform @ Affine.scale(stride))
+    with ExitStack() as stack:
+        def create(path, **profile):
+            temporary = stack.enter_context(whole_file(path))
+            return stack.enter_context(rasterio.open(temporary, 'w', **common, **profile))
+
+        numbers = create(out, count=1, dtype='uint8', nodata=NODATA)
+        numbers.write_colormap(1, {**{index: _rgba(index) for index in range(len(classes))}, NODATA: (0, 0, 0, 0)})
+        numbers.update_tags(classes=json.dumps(list(classes), ensure_ascii=False))
+        scores_file = None
+        if probabilities is not None:
+            scores_file = create(probabilities, count=len(classes), dtype='float32', nodata=np.nan)
+            scores_file.descriptions = tuple(classes)
+
+        def write(row, scores):
+            known = ~np.isnan(scores).any(1)
+            found = np.where(known, np.where(known[:, None], scores, 0).argmax(1), NODATA).astype(np.uint8)
+            numbers.write(found[None], 1, window=((row, row + 1), (0, size[0])))
+            if scores_file is not None:
+                scores_file.write(scores.T[:, None].astype(np.float32), window=((row, row + 1), (0, size[0])))
+            return found
+
+        yield write
+    _name_categories(out, classes)
+
+
+def _spread(scores, reach):
+    """Sums over the tiles of a row that cover a cell; the last column counts them."""
+    voting = ~np.isnan(scores).any(1, keepdims=True)
+    values = np.concatenate([np.where(voting, scores, 0), voting], axis=1)
+    total = np.zeros((len(values) + reach - 1, values.shape[1]))
+    for shift in range(reach):
+        total[shift:shift + len(values)] += values
+    return total
+
+
+def _mean(totals, measured):
+    total = sum(totals)
+    count = np.where(measured & (total[:, -1] > 0), total[:, -1], np.nan)
+    return total[:, :-1] / count[:, None]
+
+
+def _rgba(index):
+    return tuple(round(255 * part) for part in to_rgba(colour(index)))
+
+
+def _name_categories(path, classes):
+    """Tell GDAL, and with it geographic information systems, what the numbers mean."""
+    root = ElementTree.Element('PAMDataset')
+    names = ElementTree.SubElement(ElementTree.SubElement(root, 'PAMRasterBand', band='1'), 'CategoryNames')
+    for name in classes:
+        ElementTree.SubElement(names, 'Category').text = name
+    write_whole(ElementTree.tostring(root, encoding='utf-8'), f'{path}.aux.xml')

@@ -1,0 +1,246 @@
+"""Scene classes from Python: of single images, and of a large raster as a map."""
+
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.dataset import Compose
+from mmpretrain.models.heads import MultiLabelClsHead
+from PIL import Image
+from rasterio.errors import RasterioError
+from rich.console import Console
+from rich.progress import track
+
+from rstoolbox.datasets import LoadRaster
+from rstoolbox.datasets.transforms.loading import fill_invalid
+from rstoolbox.datasets.transforms.readers import SUFFIXES, open_raster
+from rstoolbox.engine.config import runner_config
+from rstoolbox.engine.errors import check_output, read_config
+from rstoolbox.engine.testing import student_config
+from rstoolbox.models import SceneClassifier
+from rstoolbox.models.loading import load_classifier
+from rstoolbox.registry import INFERENCERS, MODELS, TRANSFORMS
+from rstoolbox.structures.files import write_json
+from rstoolbox.visualization import draw_class_map, draw_prediction
+
+from .class_map import NODATA, average_tiles, map_writer
+from .device import usable_device
+from .outputs import free_name
+from .strips import Strips
+
+
+@INFERENCERS.register_module()
+class SceneInferencer:
+    """Classify images, or map a large raster, with a trained scene classifier or distilled student.
+
+    ::
+
+        classify = SceneInferencer('configs/sembridge/r18_ms2rgb.py', 'work_dirs/r18_ms2rgb/best_student.pth')
+        classify('harbor.jpg')[0]['pred_class']
+        classify('tiles')                                    # every image of a folder
+        classify.map('scene.tif', 'landcover.tif', stride=16)
+
+    Images are read and scaled as in the config's test.
+
+    Args:
+        config (str | Path): A config as ``tools/test.py`` takes it.
+        checkpoint (str | Path): Weights, which say what their classes are called.
+        device (str, optional): ``cuda`` where there is one, else ``cpu``.
+        sensor (str, optional): Whose bands the images have (:mod:`rstoolbox.datasets.bands`); by default what the data
+            set of the config names, and 'rgb' for a model of the bands R, G, B.
+        file_bands (Sequence[str], optional): Names of the bands in the images, in their order; by default those that a
+            GeoTIFF describes, else all of the sensor's.
+        options (dict, optional): Overrides of the config, from dotted path to value.
+
+    Raises:
+        ConfigError, FileNotFoundError, ValueError, CheckpointError: If the config describes no classifier, its test
+            does not read images by :class:`LoadRaster`, or the weights are others or do not name their classes.
+    """
+
+    def __init__(self, config, checkpoint, device=None, sensor=None, file_bands=None, options=None):
+        self.device = usable_device(device)
+        run = student_config(runner_config(read_config(str(config), options)))
+        self.model = MODELS.build(run.model)
+        if not isinstance(self.model, SceneClassifier):
+            raise ValueError(f"'{config}' describes a {type(self.model).__name__}, expected a SceneClassifier.")
+        self.classes = load_classifier(self.model, checkpoint, 'model')
+        if not self.classes:
+            raise ValueError(f"'{checkpoint}' does not say what its classes are called ('classes' in its 'meta', as "
+                             'the checkpoints of tools/train.py have it).')
+        self.model.to(self.device).eval()
+        dataset = run.test_dataloader.dataset
+        steps = [TRANSFORMS.build(step) for step in dataset.get('pipeline') or ()]
+        if not steps or not isinstance(steps[0], LoadRaster):
+            raise ValueError(f"The test of '{config}' does not read images by LoadRaster, the first transform of its "
+                             'pipeline, so nothing else can be read as it does.')
+        self._load, self._prepare = steps[0], Compose(steps[1:])
+        self.sensor = sensor or dataset.get('sensor') or ('rgb' if set(self.model.bands) == set('RGB') else None)
+        if self.sensor is None:
+            raise ValueError(f"The data set of '{config}' does not name the sensor of the bands "
+                             f'{", ".join(self.model.bands)}: give it as sensor, such as sentinel2_l2a.')
+        self.file_bands = file_bands
+
+    def __call__(self, *arguments, **options):
+        """Classify images; arguments, results and errors as those of :meth:`predictions`, as a list."""
+        return list(self.predictions(*arguments, **options))
+
+    def predictions(self, images, out_dir=None, show=False, batch_size=32):
+        """Classify images, and give each result as soon as its batch is done.
+
+        Args:
+            images (str | Path | np.ndarray | Sequence): An image or several: files of any kind that the data sets read,
+                folders of such, or (H, W, bands) arrays in the numbers of files.
+            out_dir (str | Path, optional): Writes ``<name>.json`` and ``.png`` for every image there.
+            show (bool): Open the pictures in the desktop's viewer.
+            batch_size (int): How many are classified at once.
+
+        Yields:
+            dict: In the order of the images ``image``, its path or number, ``pred_label``, ``pred_class``,
+            ``pred_score``, the probability of that class, and ``pred_scores``, that of each class by its name. Of a
+            classifier of several labels an image, the first three are lists.
+
+        Raises:
+            FileNotFoundError, ValueError: For an image that cannot be read, with its name.
+        """
+        if batch_size < 1:
+            raise ValueError(f'batch_size is how many images are classified at once, 1 or more, got {batch_size}.')
+        check_output('out_dir', out_dir, folder=True)
+        folder = Path(out_dir or tempfile.mkdtemp()) if out_dir is not None or show else None
+        single = isinstance(images, (str, Path, np.ndarray))
+        entries = [part for entry in ([images] if single else images) for part in _expanded(entry)]
+        taken = set()
+        for start in range(0, len(entries), batch_size):
+            loaded = [self._loaded(entry, number)
+                      for number, entry in enumerate(entries[start:start + batch_size], start + 1)]
+            packed = [self._prepare(results) for results in loaded]
+            for sample, item in zip(self._classify(packed), packed):
+                result = self._result(sample)
+                if folder is not None:
+                    name = free_name(Path(sample.img_path).stem.replace(' ', '_'), taken)
+                    self._write(result, item['inputs'], folder / name, show)
+                yield result
+
+    def map(self, scene, out, tile, stride=None, probabilities=None, batch_size=64):
+        """Map a large raster: classify overlapping tiles, and average in each cell what those that cover it say.
+
+        A tile has no say where less than half of it is measured; a cell without a measured pixel has no class.
+
+        Args:
+            scene (str | Path): A raster that GDAL reads, with the bands that the model was trained on.
+            out (str | Path): The map, a GeoTIFF with a pixel for each cell: the number of its class, in its colour and
+                with its name, 255 where there is none. A picture with a legend is written beside it (.png).
+            tile (int): Side of a tile in pixels of the scene. A tile should show as much ground as an image of the
+                training: 64 pixels of 10 m call for tiles of 640 m.
+            stride (int, optional): Side of a cell, a divisor of ``tile``; a quarter of it by default.
+            probabilities (str | Path, optional): A GeoTIFF of the averaged probabilities, a band for each class.
+            batch_size (int): How many tiles are classified at once.
+
+        Returns:
+            dict[str, float]: The share of each class in percent of what has one.
+
+        Raises:
+            FileNotFoundError, ValueError: If the scene cannot be read, has other bands or holds nothing measured.
+        """
+        if self.is_multi_label:
+            raise ValueError('A map has one class a cell, and this model says for each class whether it is there.')
+        if Path(out).suffix.lower() not in ('.tif', '.tiff'):
+            raise ValueError(f"A map is written as GeoTIFF; '{out}' should end in .tif.")
+        stride = max(1, tile // 4) if stride is None else stride
+        for name, path in (('out', out), ('probabilities', probabilities)):
+            check_output(name, path)
+        counts = np.zeros(NODATA + 1, np.int64)
+        with _opened(scene) as source:
+            strips = Strips(source, tile, stride, self.sensor, self.model.bands, self.file_bands)
+            columns, rows = strips.num_cells
+            averages = average_tiles(self._scored(strips, batch_size), tile // stride)
+            with map_writer(out, probabilities, self.classes, source, stride, (columns, rows)) as write:
+                for row in track(range(rows), 'rows of the map', console=Console(stderr=True)):
+                    counts += np.bincount(write(row, next(averages)[:columns]), minlength=len(counts))
+                known = counts[:len(self.classes)]
+                if not known.any():
+                    raise ValueError(f"'{scene}' has no tile of which half is measured (not NaN, nodata or masked).")
+        draw_class_map(out, self.classes, Path(out).with_suffix('.png'))
+        return {name: 100 * float(count / known.sum()) for name, count in zip(self.classes, known)}
+
+    @property
+    def is_multi_label(self):
+        """bool: Whether an image may have several classes, or none."""
+        return isinstance(self.model.head, MultiLabelClsHead)
+
+    def _loaded(self, entry, number):
+        """What the pipeline's first transform gives, of a file or an array."""
+        if not isinstance(entry, np.ndarray):
+            return self._load.transform(dict(img_path=str(entry), sample_id=str(entry), sensor=self.sensor,
+                                             bands=list(self.model.bands), file_bands=self.file_bands))
+        name = f'image {number}'
+        if entry.ndim != 3 or entry.shape[2] != len(self.model.bands):
+            raise ValueError(f'{name} is an array of the shape {entry.shape}; expected (height, width, '
+                             f'{len(self.model.bands)}): {", ".join(self.model.bands)}.')
+        return self._unpacked(entry, None, name)
+
+    def _result(self, sample):
+        labels, scores = sample.pred_label.tolist(), sample.pred_score.tolist()
+        found = labels, [self.classes[label] for label in labels], [scores[label] for label in labels]
+        if not self.is_multi_label:
+            found = [value for value, in found]
+        return dict(zip(('image', 'pred_label', 'pred_class', 'pred_score', 'pred_scores'),
+                        (sample.img_path, *found, dict(zip(self.classes, scores)))))
+
+    def _write(self, result, image, stem, show):
+        write_json(result, f'{stem}.json')
+        names, scores = (np.atleast_1d(result[key]) for key in ('pred_class', 'pred_score'))
+        draw_prediction(image.permute(1, 2, 0).numpy(), self.model.bands, None, ', '.join(names),
+                        scores.min(initial=1), f'{stem}.png')
+        if show:
+            Image.open(f'{stem}.png').show()
+
+    def _unpacked(self, image, mask, name):
+        return dict(img=image.copy(), img_path=name, sample_id=name, img_shape=image.shape[:2],
+                    ori_shape=image.shape[:2], bands=list(self.model.bands), sensor=self.sensor, crs=None,
+                    geotransform=None, valid_mask=mask, unit='stored')
+
+    def _scored(self, strips, batch_size):
+        """For each row of tiles the probabilities of its tiles, and which cells are measured."""
+        for image, mask, measured in strips:
+            tiles = strips.tiles(image, mask)
+            scores = np.full((len(tiles), len(self.classes)), np.nan)
+            voting = [place for place, (_, known) in enumerate(tiles) if _has_a_say(known)]
+            for start in range(0, len(voting), batch_size):
+                places = voting[start:start + batch_size]
+                packed = [self._prepare(self._tile(*tiles[place], strips.source.name)) for place in places]
+                scores[places] = [sample.pred_score.cpu().numpy() for sample in self._classify(packed)]
+            yield scores, measured
+
+    def _tile(self, image, mask, name):
+        if mask.all():
+            return self._unpacked(image, None, name)
+        return self._unpacked(fill_invalid(image, mask, self.model.bands, name), mask, name)
+
+    @torch.inference_mode()
+    def _classify(self, packed):
+        return self.model.test_step({key: [item[key] for item in packed] for key in ('inputs', 'data_samples')})
+
+
+def _has_a_say(mask):
+    return mask.mean() >= 0.5 and mask.any((0, 1)).all()
+
+
+def _expanded(entry):
+    """An image as it is, a folder as the images in it."""
+    if isinstance(entry, np.ndarray) or not Path(entry).is_dir():
+        return [entry]
+    found = sorted(path for path in Path(entry).iterdir() if path.suffix.lower() in SUFFIXES)
+    if not found:
+        raise ValueError(f"The folder '{entry}' holds no image ({', '.join(SUFFIXES)}).")
+    return found
+
+
+@contextmanager
+def _opened(path):
+    try:
+        with open_raster(path) as source:
+            yield source
+    except RasterioError as error:
+        raise ValueError(f"'{path}' is no raster that can be read: {error}") from None

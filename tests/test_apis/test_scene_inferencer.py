@@ -1,0 +1,177 @@
+"""Classes of images and maps of scenes, from Python and from the command line."""
+
+import json
+
+import numpy as np
+import pytest
+import rasterio
+import torch
+from PIL import Image
+from rasterio.transform import from_origin
+
+from commands import ROOT, run_command
+from rstoolbox.apis import SceneInferencer
+from rstoolbox.engine.config import load_config, runner_config
+from rstoolbox.models.checkpoint import CheckpointError
+from rstoolbox.registry import MODELS
+
+CLASSES = ('lake', 'forest', 'crops', 'bare', 'town', 'road', 'park', 'beach')
+THIN = """
+_base_ = '{root}/configs/sembridge/r18_ms2rgb.py'
+thin = dict(stem_channels=8, base_channels=8)
+teacher = dict(backbone=thin, head=dict(in_channels=64))
+student = dict(backbone=thin, head=dict(in_channels=64))
+"""
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+    """Config and checkpoint of a student with weights at which its classes differ."""
+    folder = tmp_path_factory.mktemp('trained')
+    (folder / 'thin.py').write_text(THIN.format(root=ROOT))
+    torch.manual_seed(0)
+    student = MODELS.build(runner_config(load_config(folder / 'thin.py')).model.student)
+    torch.nn.init.normal_(student.head.fc.weight)
+    torch.save(dict(state_dict=student.state_dict(), meta=dict(classes=CLASSES)), folder / 'student.pth')
+    return folder / 'thin.py', folder / 'student.pth'
+
+
+@pytest.fixture(scope='module')
+def classify(trained):
+    return SceneInferencer(*trained, device='cpu')
+
+
+@pytest.fixture
+def scene(tmp_path):
+    """A function that writes a georeferenced RGB raster of 44 x 36 pixels of 10 m."""
+
+    def write(name='scene.tif', bands=3, **profile):
+        image = np.random.default_rng(0).integers(1, 256, (bands, 36, 44), np.uint8)
+        image[:, 20:, :10] //= 4
+        with rasterio.open(tmp_path / name, 'w', driver='GTiff', width=44, height=36, count=bands, dtype='uint8',
+                           crs='EPSG:32633', transform=from_origin(500000, 5200000, 10, 10), **profile) as file:
+            file.write(image)
+        return tmp_path / name, image.transpose(1, 2, 0)
+
+    return write
+
+
+def test_an_image_gets_its_class_whether_file_or_array(classify, tmp_path):
+    pixels = np.random.default_rng(1).integers(0, 256, (3, 64, 64, 3), np.uint8)
+    for number, image in enumerate(pixels):
+        Image.fromarray(image).save(tmp_path / f'{number}.png')
+    (tmp_path / 'notes.txt').touch()
+    found = classify([tmp_path], batch_size=2)
+    assert [entry['image'] for entry in found] == [str(tmp_path / f'{number}.png') for number in range(3)]
+    for one, other in zip(found, classify(list(pixels)), strict=True):
+        assert one['pred_class'] == CLASSES[one['pred_label']] == other['pred_class']
+        assert one['pred_score'] == max(one['pred_scores'].values()) == one['pred_scores'][one['pred_class']]
+        assert sum(one['pred_scores'].values()) == pytest.approx(1)
+        assert one['pred_scores'] == pytest.approx(other['pred_scores'], abs=1e-5)
+    assert len({entry['pred_label'] for entry in classify([*pixels, pixels[0] // 8, 255 - pixels[0] // 4])}) > 1
+
+
+@pytest.mark.parametrize('tile, stride', [(16, 4), (16, 16), (36, 12), (20, 5)])
+def test_a_cell_is_the_mean_of_the_tiles_that_cover_it(classify, scene, tmp_path, tile, stride):
+    path, image = scene()
+    shares = classify.map(path, tmp_path / 'map.tif', tile, stride, tmp_path / 'probabilities.tif', batch_size=7)
+    columns, rows = -(-44 // stride), -(-36 // stride)
+    total, count = np.zeros((rows, columns, 8)), np.zeros((rows, columns, 1))
+    padded = np.pad(image, ((0, rows * stride + tile - 36), (0, columns * stride + tile - 44), (0, 0)), 'reflect')
+    for top in range(0, 36 - tile + stride, stride):
+        for left in range(0, 44 - tile + stride, stride):
+            cells = np.s_[top // stride:(top + tile) // stride, left // stride:(left + tile) // stride]
+            found, = classify(padded[top:top + tile, left:left + tile])
+            total[cells] += list(found['pred_scores'].values())
+            count[cells] += 1
+    expected = total / count
+    with rasterio.open(tmp_path / 'map.tif') as made, rasterio.open(tmp_path / 'probabilities.tif') as scores:
+        assert made.crs == 'EPSG:32633' and made.nodata == 255 and (made.width, made.height) == (columns, rows)
+        assert made.transform == from_origin(500000, 5200000, 10 * stride, 10 * stride)
+        assert json.loads(made.tags()['classes']) == list(CLASSES) and len(set(made.colormap(1).values())) > 8
+        np.testing.assert_allclose(scores.read().transpose(1, 2, 0), expected, atol=1e-5)
+        assert scores.descriptions == CLASSES
+        numbers = made.read(1)
+    assert (numbers == expected.argmax(2)).all()
+    assert shares == pytest.approx({name: 100 * (numbers == index).mean() for index, name in enumerate(CLASSES)})
+    assert Image.open(tmp_path / 'map.png').size[0] > 500
+
+
+def test_what_was_not_measured_has_no_class(classify, scene, tmp_path):
+    path, _ = scene(nodata=0)
+    with rasterio.open(path, 'r+') as file:
+        image = file.read()
+        image[:, :, 24:] = 0
+        image[:, 30:34, 4:6] = 0  # a hole smaller than a cell
+        file.write(image)
+    classify.map(path, tmp_path / 'map.tif', tile=16, stride=4)
+    with rasterio.open(tmp_path / 'map.tif') as made:
+        known = made.read_masks(1) > 0
+    assert known[:, :6].all() and not known[:, 6:].any()
+    with rasterio.open(path, 'r+') as file:
+        file.write(np.zeros_like(image))
+    with pytest.raises(ValueError, match='no tile of which half is measured'):
+        classify.map(path, tmp_path / 'none.tif', tile=16)
+    assert not list(tmp_path.glob('*none*'))
+
+
+def test_an_alpha_band_is_no_colour(classify, scene, tmp_path):
+    path, image = scene(bands=4, photometric='rgb', alpha='yes')
+    with rasterio.open(path, 'r+') as file:
+        file.write(np.uint8(np.arange(44) < 24)[None].repeat(36, 0) * 255, 4)
+    classify.map(path, tmp_path / 'map.tif', tile=16, stride=8)
+    with rasterio.open(tmp_path / 'map.tif') as made:
+        assert (made.read_masks(1)[:, 3:] == 0).all() and (made.read_masks(1)[:, :3] > 0).all()
+
+
+@pytest.mark.parametrize('options, message', [
+    (dict(tile=16, stride=5), 'Tiles of 16 pixels cannot be 5 pixels apart.* such as 4'),
+    (dict(tile=40), '44 x 36 pixels is smaller than a tile of 40 x 40'),
+    (dict(tile=16, out='map.png'), "written as GeoTIFF; '.*map.png' should end in .tif"),
+    (dict(tile=16, scene='text.tif'), "text.tif' is no raster"),
+    (dict(tile=16, scene='gone.tif'), "gone.tif' is no raster.*No such file"),
+    (dict(tile=16, scene='two.tif'), "two.tif has 2 bands, but sensor 'rgb' has 3"),
+])
+def test_what_cannot_be_mapped_is_explained(classify, scene, tmp_path, options, message):
+    scene()
+    scene('two.tif', bands=2)
+    (tmp_path / 'text.tif').write_text('no raster')
+    arguments = dict(dict(scene='scene.tif', out='map.tif'), **options)
+    arguments.update(scene=tmp_path / arguments['scene'], out=tmp_path / arguments['out'])
+    with pytest.raises(ValueError, match=message):
+        classify.map(**arguments)
+    assert not (tmp_path / 'map.tif').exists()
+
+
+def test_models_that_cannot_classify_are_explained(trained, tmp_path):
+    config, checkpoint = trained
+    with pytest.raises(ValueError, match="device 'cudo' cannot be used"):
+        SceneInferencer(config, checkpoint, device='cudo')
+    state = torch.load(checkpoint)
+    torch.save(dict(state_dict=state['state_dict'], meta={}), tmp_path / 'nameless.pth')
+    with pytest.raises(ValueError, match='nameless.pth. does not say what its classes are called'):
+        SceneInferencer(config, tmp_path / 'nameless.pth')
+    with pytest.raises(CheckpointError, match='8 classes apart'):
+        SceneInferencer(config, checkpoint, options={'num_classes.student': 5})
+    with pytest.raises(ValueError, match='image 1 is an array of the shape .*R, G, B'):
+        SceneInferencer(config, checkpoint)(np.zeros((8, 8)))
+
+
+def test_the_command_classifies_and_maps(trained, scene, tmp_path):
+    path, image = scene()
+    model = '--model', trained[0], '--checkpoint', trained[1], '--device', 'cpu'
+    done = run_command('predict.py', path, *model, '--out', tmp_path / 'answers')
+    assert done.returncode == 0, done.stderr
+    line, = map(json.loads, done.stdout.splitlines())
+    assert line['image'] == str(path) and set(line['pred_scores']) == set(CLASSES)
+    assert line['pred_class'] == max(line['pred_scores'], key=line['pred_scores'].get)
+    assert json.loads((tmp_path / 'answers/scene.json').read_text()) == line
+    assert (tmp_path / 'answers/scene.png').is_file()
+    done = run_command('predict.py', path, *model, '--out', tmp_path / 'map.tif', '--tile', 16, '--stride', 8)
+    assert done.returncode == 0, done.stderr
+    assert sum(json.loads(done.stdout)['classes'].values()) == pytest.approx(100, abs=0.1)
+    assert (tmp_path / 'map.tif').is_file() and (tmp_path / 'map.png').is_file()
+    for arguments, message in ((('--out', tmp_path / 'map.tif'), 'a map needs --tile'),
+                               (('--task', 'IMG_CLS'), 'is a scene classifier: leave --task out')):
+        done = run_command('predict.py', path, *model, *arguments)
+        assert done.returncode and message in done.stderr
