@@ -10,6 +10,10 @@ A vision-language model answers 14 tasks by text, structured JSON and a picture:
 --prompt fills the slot of the task: a class (IMG_CT, REG_DET_*, PIX_SEG), a description (REG_VG), a question (IMG_VQA)
 or coordinates in pixels, x,y,... (REG_CLS_*, REG_CAP, PIX_CLS).
 
+Of a large georeferenced raster, the answers of all tiles become features of a map (.geojson, .gpkg):
+
+    python tools/predict.py scene.tif --model work_dirs/falcon --task REG_DET_OBB --prompt harbor --out harbors.geojson
+
 A scene classifier, such as a distilled student, names the class of each image, or maps a raster tile by tile:
 
     python tools/predict.py harbor.jpg --model configs/sembridge/r18_ms2rgb.py --checkpoint best_student.pth
@@ -33,7 +37,7 @@ from rstoolbox.heads import head_for
 from rstoolbox.models.falcon import Falcon
 from rstoolbox.registry import MODELS
 
-RASTERS = ('.tif', '.tiff')
+RASTERS, VECTORS = ('.tif', '.tiff'), ('.geojson', '.json', '.gpkg')
 
 
 def main():
@@ -43,11 +47,15 @@ def main():
     parser.add_argument('--model', '--config', required=True,
                         help='a config (with --checkpoint), or the folder of a vision-language model')
     parser.add_argument('--checkpoint', help="weights of the config's model")
-    parser.add_argument('--out', metavar='PATH', help='write <image>_<task>.json and .png to this folder; a scene '
-                        'classifier maps a raster to a file that ends in .tif')
+    parser.add_argument('--out', metavar='PATH', help='write <image>_<task>.json and .png to this folder; or the map '
+                        'of a raster, to .geojson or .gpkg, of a scene classifier to .tif')
     parser.add_argument('--show', action='store_true', help='open the pictures')
     parser.add_argument('--batch-size', type=count, default=8)
     parser.add_argument('--device', help='cuda or cpu')
+    parser.add_argument('--tile', type=count, help='side of the tiles of a map in pixels; of a scene classifier a tile '
+                        'should show as much ground as an image of the training')
+    parser.add_argument('--stride', type=count, help='pixels from tile to tile; of a scene classifier the side of the '
+                        "map's cells")
     answers = parser.add_argument_group('vision-language models')
     answers.add_argument('--task', help='task tag, e.g. REG_DET_HBB')
     answers.add_argument('--prompt', help='what the task has to be told')
@@ -59,9 +67,6 @@ def main():
     maps = parser.add_argument_group('scene classifiers')
     maps.add_argument('--sensor', help="whose bands the images have, by default that of the config's data set")
     maps.add_argument('--file-bands', nargs='+', metavar='BAND', help='names of the bands in the images')
-    maps.add_argument('--tile', type=count, help='side of the tiles of a map in pixels; a tile should show as much '
-                      'ground as an image of the training')
-    maps.add_argument('--stride', type=count, help="side of the map's cells in pixels (default: a quarter of a tile)")
     maps.add_argument('--probabilities', metavar='TIF', help='write the probability of each class here')
     args = parser.parse_args()
     with readable_errors():
@@ -74,7 +79,8 @@ def ask(args, parser):
     """Answers of a vision-language model."""
     if args.task is None:
         parser.error('a vision-language model needs --task, such as IMG_CAP')
-    check_output('--out', args.out, folder=True)
+    is_map = args.out is not None and Path(args.out).suffix.lower() in VECTORS
+    check_output('--out', args.out, folder=not is_map)
     slots = read_slots(args.task, args.prompt)
     images, pairs = args.images, head_for(args.task).num_images == 2
     if bool(args.image2) != pairs:
@@ -86,6 +92,14 @@ def ask(args, parser):
         images = list(zip(images, args.image2))
     inferencer = FalconInferencer(args.model, args.checkpoint, args.device, constrain=not args.unconstrained,
                                   num_beams=args.beams)
+    if is_map:
+        if len(images) > 1:
+            parser.error('a map is of one raster')
+        scene, later = images[0] if pairs else (images[0], None)
+        frame = inferencer.map(scene, args.task, args.out, later, args.tile, args.stride, args.batch_size, args.classes,
+                               **slots)
+        print(json.dumps(dict(map=args.out, features=len(frame))))
+        return
     for sample in inferencer.answers(images, args.task, args.out, args.show, args.batch_size, classes=args.classes,
                                      **slots):
         print(json.dumps(as_dict(sample), ensure_ascii=False), flush=True)

@@ -51,8 +51,9 @@ def map_writer(out, probabilities, classes, source, stride, size):
     Yields:
         Callable: Given the number of a row and its scores (columns, classes), writes them.
     """
+    a, b, c, d, e, f = source.transform[:6]
     common = dict(driver='GTiff', width=size[0], height=size[1], crs=source.crs, compress='deflate', BIGTIFF='IF_SAFER',
-                  transform=source.transform @ Affine.scale(stride))
+                  transform=Affine(a * stride, b * stride, c, d * stride, e * stride, f))
     with ExitStack() as stack:
         def create(path, **profile):
             temporary = stack.enter_context(whole_file(path))

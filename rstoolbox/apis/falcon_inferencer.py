@@ -19,6 +19,7 @@ from rstoolbox.structures.files import write_json
 from rstoolbox.visualization.answer import draw_answer
 
 from .device import usable_device
+from .falcon_map import map_answers
 from .outputs import free_name
 
 CONFIGS = ('.py', '.json', '.yaml', '.yml')
@@ -34,6 +35,7 @@ class FalconInferencer:
         ask('harbor.png', task='REG_DET_OBB', category='ship')[0].pred_answer.quads
         ask([('before.png', 'after.png')], task='PIX_CHG', out_dir='answers')
         ask('tiles', task='IMG_CLS', classes=['harbor', 'river'])               # every image of a folder
+        ask.map('scene.tif', 'REG_DET_OBB', 'ships.geojson', category='ship')   # a large georeferenced raster
 
     Args:
         model (str | Path | Falcon): A folder as :meth:`Falcon.from_pretrained` reads it, a config of a Falcon (with
@@ -111,6 +113,37 @@ class FalconInferencer:
                     _write(sample, arrays, folder / f'{stem}_{task}', _region(head, slots),
                            str(slots.get('category', '')), show)
                 yield sample
+
+
+    def map(self, scene, task, out=None, later=None, tile=None, stride=None, batch_size=8, classes=None, **slots):
+        """Ask about a large georeferenced scene tile by tile, and put the answers on a map.
+
+        Objects that several tiles found are kept once: the one that no edge has cut, else the surest. Areas (PIX_SEG,
+        PIX_CHG) that touch become one. Tasks about the image (IMG_*) give a feature for each tile; of REG_VG the surest
+        box counts. A tile without a measured pixel is left out.
+
+        Args:
+            scene (str | Path): A raster with coordinates that GDAL reads. Rasters of more than eight bits are stretched
+                between the 2nd and the 98th percentile of the whole.
+            task (str): A task tag; not one about a region (REG_CLS_*, REG_CAP, PIX_CLS).
+            out (str | Path, optional): ``.geojson`` (longitude and latitude) or ``.gpkg`` (the scene's coordinates).
+            later (str | Path, optional): PIX_CHG: the later date, on the same grid.
+            tile (int, optional): Side of a tile in pixels; by default what the network sees pixel by pixel.
+            stride (int, optional): Pixels from one tile to the next, by default 3/4 of a tile, so that what is smaller
+                than a quarter lies in one as a whole; a tile for tasks about the image.
+            batch_size (int): How many tiles are read and answered at once.
+            classes (Sequence[str], optional): As in :meth:`answers`.
+            **slots: As in :meth:`answers`.
+
+        Returns:
+            geopandas.GeoDataFrame: Features in the scene's coordinate system, with ``task``, the slots, ``score`` and,
+            for each tile, ``text``, ``label`` and ``count``.
+
+        Raises:
+            ValueError: For a scene without coordinates, dates of different grids, a task about a region, and as in
+                :meth:`answers`.
+        """
+        return map_answers(self, scene, task, out, later, tile, stride, batch_size, classes, **slots)
 
 
 def as_dict(sample):
