@@ -31,13 +31,19 @@ import sys
 from pathlib import Path
 
 from rstoolbox.apis import FalconInferencer, SceneInferencer
-from rstoolbox.apis.falcon_inferencer import as_dict
+from rstoolbox.apis.falcon_inferencer import CONFIGS, as_dict
+from rstoolbox.engine.config import resolve
 from rstoolbox.engine.errors import check_output, count, read_config, readable_errors
 from rstoolbox.heads import head_for
 from rstoolbox.models.falcon import Falcon
 from rstoolbox.registry import MODELS
 
 RASTERS, VECTORS = ('.tif', '.tiff'), ('.geojson', '.json', '.gpkg')
+FILES = (*RASTERS, *VECTORS, '.png', '.jpg', '.jpeg', '.shp', '.kml', '.csv', '.jsonl')
+# Which options are of no use to the one or the other, or without a map.
+ANSWERS = ('task', 'prompt', 'image2', 'classes', 'unconstrained')
+CLASSES = ('sensor', 'file_bands', 'probabilities')
+MAPS = ('tile', 'stride', 'probabilities')
 
 
 def main():
@@ -71,16 +77,18 @@ def main():
     args = parser.parse_args()
     with readable_errors():
         with contextlib.redirect_stdout(sys.stderr):  # where the log goes from now on
-            talks = Path(args.model).is_dir() or issubclass(MODELS.get(read_config(args.model).model.type), Falcon)
-        (ask if talks else classify)(args, parser)
+            talks = is_falcon(args.model)
+        is_map = writes_map(args, VECTORS if talks else RASTERS, parser)
+        refuse(args, CLASSES if talks else ANSWERS,
+               'is of no use to a ' + ('vision-language model' if talks else 'scene classifier'), parser)
+        refuse(args, ('show',) if is_map else MAPS, f'is of no use {"to" if is_map else "without"} a map', parser)
+        (ask if talks else classify)(args, is_map, parser)
 
 
-def ask(args, parser):
+def ask(args, is_map, parser):
     """Answers of a vision-language model."""
     if args.task is None:
         parser.error('a vision-language model needs --task, such as IMG_CAP')
-    is_map = args.out is not None and Path(args.out).suffix.lower() in VECTORS
-    check_output('--out', args.out, folder=not is_map)
     slots = read_slots(args.task, args.prompt)
     images, pairs = args.images, head_for(args.task).num_images == 2
     if bool(args.image2) != pairs:
@@ -93,8 +101,6 @@ def ask(args, parser):
     inferencer = FalconInferencer(args.model, args.checkpoint, args.device, constrain=not args.unconstrained,
                                   num_beams=args.beams)
     if is_map:
-        if len(images) > 1:
-            parser.error('a map is of one raster')
         scene, later = images[0] if pairs else (images[0], None)
         frame = inferencer.map(scene, args.task, args.out, later, args.tile, args.stride, args.batch_size, args.classes,
                                **slots)
@@ -105,16 +111,12 @@ def ask(args, parser):
         print(json.dumps(as_dict(sample), ensure_ascii=False), flush=True)
 
 
-def classify(args, parser):
+def classify(args, is_map, parser):
     """Classes of images, or a map of one."""
-    if args.task is not None:
-        parser.error(f"the model of '{args.model}' is a scene classifier: leave --task out")
     if args.checkpoint is None:
         parser.error(f"the config '{args.model}' describes a model without weights: give --checkpoint too")
-    is_map = args.out is not None and Path(args.out).suffix.lower() in RASTERS
-    if is_map and (args.tile is None or len(args.images) > 1):
-        parser.error('a map is of one raster' if args.tile else 'a map needs --tile, the side of its tiles in pixels')
-    check_output('--out', args.out, folder=not is_map)
+    if is_map and args.tile is None:
+        parser.error('a map needs --tile, the side of its tiles in pixels')
     inferencer = SceneInferencer(args.model, args.checkpoint, args.device, args.sensor, args.file_bands)
     if is_map:
         shares = inferencer.map(args.images[0], args.out, args.tile, args.stride, args.probabilities, args.batch_size)
@@ -123,6 +125,41 @@ def classify(args, parser):
         return
     for result in inferencer.predictions(args.images, args.out, args.show, args.batch_size):
         print(json.dumps(result, ensure_ascii=False), flush=True)
+
+
+def is_falcon(model):
+    """Whether a folder or a config is of a vision-language model; else the config is of something else."""
+    path = Path(model)
+    if path.is_dir() and (path / 'config.json').is_file():
+        return True
+    if path.is_dir() or ('::' not in model and path.suffix not in CONFIGS):
+        raise ValueError(f"--model: '{model}' is neither the folder of a vision-language model (with a config.json) "
+                         f'nor a config ({", ".join(CONFIGS)}). Weights alone are given as --checkpoint, beside the '
+                         'config that they were trained with.')
+    kind = resolve(read_config(model)).model.get('type')
+    if kind is None:
+        raise ValueError(f"The model of '{model}' has no type.")
+    return issubclass(MODELS.get(kind), Falcon)
+
+
+def writes_map(args, suffixes, parser):
+    """Whether --out names the file of a map."""
+    suffix = Path(args.out or '').suffix.lower()
+    is_map = suffix in suffixes
+    if is_map and len(args.images) > 1:
+        parser.error('a map is of one raster')
+    if suffix in FILES and not is_map and not Path(args.out).is_dir():
+        parser.error(f"--out: '{args.out}' is the name of a file; this model writes answers about images to a folder, "
+                     f'and maps to a file that ends in {", ".join(suffixes)}')
+    check_output('--out', args.out, folder=not is_map)
+    return is_map
+
+
+def refuse(args, options, why, parser):
+    """End with the usage if one of the options is given."""
+    for option in options:
+        if getattr(args, option) not in (None, False):
+            parser.error(f'--{option.replace("_", "-")} {why}')
 
 
 def read_slots(task, text):

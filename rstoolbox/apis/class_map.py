@@ -1,15 +1,19 @@
 """What many overlapping tiles say of a raster, averaged cell by cell and written as a map of classes."""
 
 import json
+import warnings
 from collections import deque
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import rasterio
 from matplotlib.colors import to_rgba
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.transform import Affine
 
+from rstoolbox.engine.errors import check_output
 from rstoolbox.structures.files import whole_file, write_whole
 from rstoolbox.visualization.figure import colour
 
@@ -36,6 +40,31 @@ def average_tiles(rows, reach):
         yield _mean([total for row, total in recent if row > number + below - reach], measured[below])
 
 
+def check_map_files(scene, out, probabilities, classes):
+    """Find what would keep :func:`map_writer` from writing, before hours of work.
+
+    Returns:
+        Path: The picture that goes with the map.
+
+    Raises:
+        ConfigError, ValueError: If files are not GeoTIFFs by name, one would take the place of another or of the scene,
+            nothing can be written there, or there are more classes than a byte can tell apart.
+    """
+    picture = Path(out).with_suffix('.png')
+    if len(classes) > NODATA:
+        raise ValueError(f'A map tells at most {NODATA} classes apart, and the model has {len(classes)}.')
+    for path in filter(None, (out, probabilities)):
+        if Path(path).suffix.lower() not in ('.tif', '.tiff'):
+            raise ValueError(f"A map is written as GeoTIFF; '{path}' should end in .tif.")
+    files = dict(scene=scene, out=out, picture=picture, **({'probabilities': probabilities} if probabilities else {}))
+    if len({Path(path).resolve() for path in files.values()}) < len(files):
+        raise ValueError('Scene, map, the picture of it (.png) and probabilities are different files; got '
+                         + ', '.join(f"{name} '{path}'" for name, path in files.items()) + '.')
+    for name, path in list(files.items())[1:]:
+        check_output(name, path)
+    return picture
+
+
 @contextmanager
 def map_writer(out, probabilities, classes, source, stride, size):
     """Open the files of a map; they appear under their names when the block ends without an error.
@@ -50,13 +79,28 @@ def map_writer(out, probabilities, classes, source, stride, size):
 
     Yields:
         Callable: Given the number of a row and its scores (columns, classes), writes them.
+
+    Raises:
+        OSError: If what was written cannot be read back, as on a full disk.
+        ValueError: If a GeoTIFF cannot hold the coordinate system of the raster.
     """
     a, b, c, d, e, f = source.transform[:6]
     common = dict(driver='GTiff', width=size[0], height=size[1], crs=source.crs, compress='deflate', BIGTIFF='IF_SAFER',
                   transform=Affine(a * stride, b * stride, c, d * stride, e * stride, f))
     with ExitStack() as stack:
+        stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter('ignore', NotGeoreferencedWarning)
+        # What a GeoTIFF cannot hold would go to a file beside it, of the temporary name.
+        stack.enter_context(rasterio.Env(GDAL_PAM_ENABLED='NO'))
+
         def create(path, **profile):
             temporary = stack.enter_context(whole_file(path))
+
+            def check(error, *_):
+                if error is None:
+                    _check_written(temporary, path, source.crs)
+
+            stack.push(check)  # runs once the file is closed, and before it gets its name
             return stack.enter_context(rasterio.open(temporary, 'w', **common, **profile))
 
         numbers = create(out, count=1, dtype='uint8', nodata=NODATA)
@@ -77,6 +121,21 @@ def map_writer(out, probabilities, classes, source, stride, size):
 
         yield write
     _name_categories(out, classes)
+
+
+def _check_written(temporary, path, crs):
+    """GDAL passes errors over when it closes a file."""
+    try:
+        with rasterio.open(temporary) as file:
+            for _, window in file.block_windows(1):
+                file.read(window=window)
+            kept = file.crs
+    except RasterioError as error:
+        raise OSError(f"'{path}' could not be written, and what was there before is untouched; is the disk full? "
+                      f'({error.__cause__ or error})') from None
+    if crs and not kept:
+        raise ValueError(f"A GeoTIFF cannot hold the scene's coordinate system, {crs.to_string():.60}: bring the scene "
+                         'to another, such as by gdalwarp -t_srs.')
 
 
 def _spread(scores, reach):

@@ -1,6 +1,8 @@
 """Answers about images from Python, for all 14 tasks."""
 
+import hashlib
 import tempfile
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from rstoolbox.engine.errors import check_output, read_config
 from rstoolbox.heads import compose_canvas, head_for
 from rstoolbox.heads.image_level import LabelHead
 from rstoolbox.models.falcon import Falcon
+from rstoolbox.models.falcon.lora import weights_fingerprint
 from rstoolbox.registry import INFERENCERS, MODELS
 from rstoolbox.structures import FalconDataSample
 from rstoolbox.structures.files import write_json
@@ -115,12 +118,20 @@ class FalconInferencer:
                 yield sample
 
 
+    @cached_property
+    def fingerprint(self):
+        """str: 16 hex digits that change with the model's weights and how it answers."""
+        settings = repr((sorted(self.model.generation.items()), self.model.constraint is None))
+        weights = weights_fingerprint(self.model.network).numpy().tobytes()
+        return hashlib.sha256(weights + settings.encode()).hexdigest()[:16]
+
     def map(self, scene, task, out=None, later=None, tile=None, stride=None, batch_size=8, classes=None, **slots):
         """Ask about a large georeferenced scene tile by tile, and put the answers on a map.
 
         Objects that several tiles found are kept once: the one that no edge has cut, else the surest. Areas (PIX_SEG,
         PIX_CHG) that touch become one. Tasks about the image (IMG_*) give a feature for each tile; of REG_VG the surest
-        box counts. A tile without a measured pixel is left out.
+        box counts. A tile without a measured pixel is left out. Until the map is whole its answers are kept in
+        ``<out>.part``, and the same call goes on with them.
 
         Args:
             scene (str | Path): A raster with coordinates that GDAL reads. Rasters of more than eight bits are stretched

@@ -1,13 +1,20 @@
 """Answers about a large georeferenced scene: asked tile by tile, merged, and put where they belong on a map."""
 
+import hashlib
+import json
+import logging
+
 import numpy as np
+from mmengine.logging import print_log
 from rich.console import Console
 from rich.progress import track
 
-from rstoolbox.datasets.falcon.rasters import read_raster, stretch_of
+from rstoolbox.datasets.falcon.rasters import read_tile, stretch_of
 from rstoolbox.heads import head_for
+from rstoolbox.structures import content_hash
 
-from .geo import GeoRaster, check_format, geopandas, shapely, write_features
+from .answered_tiles import AnsweredTiles
+from .geo import GeoRaster, check_features_file, geopandas, shapely, write_features
 from .merging import cut_by_edges, dissolve, keep_best, shapes_of
 
 OBJECTS = ('REG_DET_HBB', 'REG_DET_OBB', 'REG_VG')
@@ -22,28 +29,26 @@ def map_answers(ask, scene, task, out=None, later=None, tile=None, stride=None, 
     if (later is not None) != (head.num_images == 2):
         raise ValueError(f'{task} is about ' + ('two dates: give the later one as later.' if later is None else
                                                 'one date: leave later out.'))
-    if out is not None:
-        check_format(out)
+    # As many pixels as the network sees: of a pair, on a canvas of two by two.
+    tile = max(ask.model.image_size) // head.num_images if tile is None else tile
+    stride = (tile if task.startswith('IMG_') else max(1, 3 * tile // 4)) if stride is None else stride
+    if not 1 <= stride <= tile or batch_size < 1:
+        raise ValueError('tile is the side of a tile in pixels, stride the pixels from one to the next, at most as '
+                         f'many, and batch_size how many are answered at once, each 1 or more; got {tile}, {stride} '
+                         f'and {batch_size}.')
     rasters = [GeoRaster(path) for path in (scene, *([] if later is None else [later]))]
     raster = rasters[0]
     if later is not None:
-        _check_same_place(*rasters)
-    # As many pixels as the network sees: of a pair, on a canvas of two by two.
-    tile = max(ask.model.image_size) // head.num_images if tile is None else tile
-    stride = stride or (tile if task.startswith('IMG_') else max(1, 3 * tile // 4))
-    if not 1 <= stride <= tile:
-        raise ValueError(f'stride is how many pixels one tile lies from the next, 1 to the {tile} of a tile; got '
-                         f'{stride}.')
-    looks = [stretch_of(raster.path) for raster in rasters]
-    tiles, found = raster.tiles(tile, stride), []
-    for start in track(range(0, len(tiles), batch_size), 'tiles', console=Console(stderr=True)):
-        batch = tiles[start:start + batch_size]
-        images = [tuple(read_raster(raster.path, place, stretch=look) for raster, look in zip(rasters, looks))
-                  for place in batch]
-        seen = [row for row, parts in enumerate(images) if any(part.any() for part in parts)]  # not all nodata
-        entries = [images[row] if later is not None else images[row][0] for row in seen]
-        samples = ask(entries, task, batch_size=batch_size, classes=classes, **slots) if seen else []
-        found += [(start + row, sample.pred_answer) for row, sample in zip(seen, samples)]
+        raster.check_same_grid(rasters[1])
+    if out is not None:
+        check_features_file(out, task, raster.crs)
+    tiles = raster.tiles(tile, stride)
+    known = None if out is None else AnsweredTiles(out, _key(ask, rasters, task, tiles, classes, slots), head)
+    found = _ask(ask, rasters, tiles, task, known, batch_size, classes, slots)
+    unread = sum(answer.failures for answer in found.values())
+    if unread:
+        print_log(f'{unread} parts of the answers could not be read and are not on the map.', 'current',
+                  logging.WARNING)
     columns = dict(task=task, **slots)
     if task.startswith('IMG_'):
         frame = _footprints(found, tiles, columns)
@@ -52,27 +57,55 @@ def map_answers(ask, scene, task, out=None, later=None, tile=None, stride=None, 
     frame = frame.set_geometry(raster.coordinates(frame.geometry.values), crs=raster.crs)
     if out is not None:
         write_features(frame, out, task)
+        known.remove()
     return frame
+
+
+def _ask(ask, rasters, tiles, task, known, batch_size, classes, slots):
+    """The answer about each tile that is measured, by its number."""
+    looks = [stretch_of(raster.path) for raster in rasters]
+    found, waiting = {}, {}
+    for number, place in enumerate(track(tiles, 'tiles', console=Console(stderr=True))):
+        if known is not None and number in known:
+            found[number] = known.get(number, (place[2] - place[0], place[3] - place[1]))
+        else:
+            images = tuple(read_tile(raster.path, place, look) for raster, look in zip(rasters, looks))
+            if all(image is not None for image in images):
+                waiting[number] = images if len(images) > 1 else images[0]
+        if waiting and (len(waiting) == batch_size or number == len(tiles) - 1):
+            samples = ask(list(waiting.values()), task, batch_size=batch_size, classes=classes, **slots)
+            for answered, sample in zip(waiting, samples, strict=True):
+                found[answered] = sample.pred_answer
+                if known is not None:
+                    known.add(answered, sample.pred_answer)
+            waiting = {}
+    return dict(sorted(found.items()))
+
+
+def _key(ask, rasters, *settings):
+    """Of everything that an answer depends on."""
+    text = json.dumps([ask.fingerprint, [content_hash(raster.path) for raster in rasters], settings], default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _footprints(found, tiles, columns):
     """A feature for each tile with what was said of it."""
     rows = [dict(columns, text=answer.text, label=', '.join(answer.labels) or None, count=answer.count,
-                 score=_score(answer, 0)) for _, answer in found]
-    boxes = [shapely.box(*tiles[number]) for number, _ in found]
+                 score=_score(answer, 0)) for answer in found.values()]
+    boxes = [shapely.box(*tiles[number]) for number in found]
     return geopandas.GeoDataFrame(rows, columns=[*columns, 'text', 'label', 'count', 'score'], geometry=boxes)
 
 
 def _shapes(found, tiles, size, columns, task):
-    """A feature for each object, or each connected area."""
+    """A feature for each object, or each connected area; what has no area is left out."""
     shapes, scores, numbers, cut = [], [], [], []
-    for number, answer in found:
-        own = shapes_of(answer)
-        own = shapely.transform(own, lambda points, corner=tiles[number][:2]: points + corner)
-        shapes += list(own)
-        scores += [_score(answer, row) for row in range(len(own))]
-        numbers += [number] * len(own)
-        cut += cut_by_edges(own, tiles[number], size).tolist() if len(own) else []
+    for number, answer in found.items():
+        own = shapely.transform(shapes_of(answer), lambda points, corner=tiles[number][:2]: points + corner)
+        rows = [row for row, area in enumerate(shapely.area(own)) if area > 0]
+        shapes += list(own[rows])
+        scores += [_score(answer, row) for row in rows]
+        numbers += [number] * len(rows)
+        cut += cut_by_edges(own[rows], tiles[number], size).tolist()
     shapes, scores = np.array(shapes, dtype=object), np.array(scores, np.float64)
     if len(shapes) and task in AREAS:
         shapes, scores = dissolve(shapes, scores)
@@ -80,18 +113,9 @@ def _shapes(found, tiles, size, columns, task):
         kept = keep_best(shapes, scores, np.array(numbers), np.array(cut))
         kept = kept if task != 'REG_VG' else [max(kept, key=lambda row: scores[row])]  # a description is of one object
         shapes, scores = shapes[kept], scores[kept]
-    frame = geopandas.GeoDataFrame(dict(score=scores), geometry=list(shapes))
-    for place, (name, value) in enumerate(columns.items()):
-        frame.insert(place, name, value)
-    return frame
+    return geopandas.GeoDataFrame(dict({name: [value] * len(shapes) for name, value in columns.items()}, score=scores),
+                                  geometry=list(shapes))
 
 
 def _score(answer, row):
     return float('nan') if answer.scores is None else float(answer.scores[row])
-
-
-def _check_same_place(before, after):
-    if before.size != after.size or before.crs != after.crs or not before.transform.almost_equals(after.transform):
-        raise ValueError(f"A pair of dates shows one place, pixel by pixel, but '{before.path}' and '{after.path}' "
-                         'differ in size, coordinate system or transform. Bring one onto the grid of the other, such '
-                         'as by gdalwarp -t_srs -te -ts.')

@@ -4,17 +4,20 @@ import os
 from pathlib import Path
 
 import numpy as np
-from rasterio.errors import RasterioError
 
-from rstoolbox.datasets.transforms.readers import open_raster
+from rstoolbox.datasets.transforms.readers import open_raster, reading_raster
+from rstoolbox.engine.errors import check_output
 from rstoolbox.models.falcon.optional import optional
 from rstoolbox.structures.files import whole_file, write_whole
 
 shapely = optional('shapely')
 geopandas = optional('geopandas')
+pyogrio = optional('pyogrio')
+pyproj = optional('pyproj')
 
 GEOJSON, GEOPACKAGE = ('.geojson', '.json'), '.gpkg'
 DEGREES = 1e-7  # about a centimetre
+WGS84 = 'EPSG:4326'
 
 
 class GeoRaster:
@@ -34,15 +37,12 @@ class GeoRaster:
 
     def __init__(self, path):
         self.path = path
-        try:
-            with open_raster(path) as source:
-                self.size, self.crs, self.transform = (source.width, source.height), source.crs, source.transform
-        except RasterioError as error:
-            raise ValueError(f"'{path}' is no raster that can be read: {error}") from None
+        with reading_raster(path), open_raster(path) as source:
+            self.size, self.crs, self.transform = (source.width, source.height), source.crs, source.transform
         if self.crs is None or self.transform.is_identity:
             raise ValueError(f"'{path}' does not say where on Earth it lies (no coordinate system, or no transform), "
                              'so that what is found in it has no place on a map. Ask about it as an ordinary image, or '
-                             'add them, such as by gdal_translate -a_srs -a_ullr.')
+                             'add them: by gdal_translate -a_srs -a_ullr, where it has control points by gdalwarp.')
 
     def tiles(self, side, stride):
         """Cut the raster into squares that cover it; those at the right and lower edge are moved inwards.
@@ -60,14 +60,41 @@ class GeoRaster:
 
     def coordinates(self, shapes):
         """Bring shapely's shapes from pixels to the raster's coordinate system."""
-        a, b, c, d, e, f = self.transform[:6]
-        return shapely.transform(shapes, lambda points: points @ np.array([[a, d], [b, e]]) + (c, f))
+        return shapely.transform(shapes, lambda points: _applied(self.transform, points))
+
+    def check_same_grid(self, other):
+        """Raise ValueError unless the pixels of another raster lie where those of this one do."""
+        corners = np.array([(0, 0), (self.size[0], 0), self.size], float)
+        if (self.size, self.crs) == (other.size, other.crs):
+            moved = _applied(~self.transform, _applied(other.transform, corners))
+            if np.abs(moved - corners).max() < 0.01:
+                return
+        raise ValueError(f"A pair of dates shows one place, pixel by pixel, but '{self.path}' and '{other.path}' "
+                         'differ in size, coordinate system or transform. Bring one onto the grid of the other, such '
+                         'as by gdalwarp -t_srs -te -ts.')
 
 
-def check_format(out):
-    """Raise ValueError unless the name of a file says a format that :func:`write_features` knows."""
-    if Path(out).suffix.lower() not in (*GEOJSON, GEOPACKAGE):
+def check_features_file(out, layer, crs):
+    """Find what would keep :func:`write_features` from writing, before hours of answers.
+
+    Raises:
+        ConfigError, ValueError: If nothing can be written there, the name says no known format, a GeoPackage holds
+            other layers, or the coordinate system cannot be brought to longitude and latitude.
+    """
+    suffix = Path(out).suffix.lower()
+    if suffix not in (*GEOJSON, GEOPACKAGE):
         raise ValueError(f"Features are written as GeoJSON (.geojson) or GeoPackage (.gpkg); '{out}' ends in neither.")
+    check_output('out', out)
+    if suffix == GEOPACKAGE and Path(out).is_file():
+        others = _layers(out) - {layer}
+        if others:
+            raise ValueError(f"'{out}' holds the layer {sorted(others)[0]}, which would be lost: name another file.")
+    elif suffix in GEOJSON:
+        try:
+            pyproj.Transformer.from_crs(crs.to_wkt(), WGS84, always_xy=True)
+        except pyproj.exceptions.ProjError as error:
+            raise ValueError(f"GeoJSON holds longitude and latitude, which the scene's coordinate system does not lead "
+                             f'to ({error}). Name a .gpkg, which holds its own coordinates.') from None
 
 
 def write_features(frame, out, layer):
@@ -75,8 +102,8 @@ def write_features(frame, out, layer):
 
     Args:
         frame (geopandas.GeoDataFrame): Features with their coordinate system.
-        out (str | Path): ``.geojson`` holds longitude and latitude (WGS 84, RFC 7946), ``.gpkg`` the frame's own
-            coordinates.
+        out (str | Path): ``.geojson`` holds longitude and latitude (WGS 84, outer rings counter-clockwise, RFC 7946;
+            what crosses the 180th meridian is not cut there), ``.gpkg`` the frame's own coordinates.
         layer (str): The name of the layer in a GeoPackage.
     """
     if Path(out).suffix.lower() == GEOPACKAGE:
@@ -84,6 +111,18 @@ def write_features(frame, out, layer):
             os.unlink(temporary)  # GDAL would take the empty file for a damaged one
             frame.to_file(temporary, driver='GPKG', layer=layer, engine='pyogrio')
         return
-    degrees = frame.to_crs('EPSG:4326')
-    degrees = degrees.set_geometry(shapely.set_precision(degrees.geometry.values, DEGREES))
-    write_whole(degrees.to_json(drop_id=True, ensure_ascii=False).encode(), out)
+    degrees = frame.to_crs(WGS84)
+    shapes = shapely.orient_polygons(shapely.set_precision(degrees.geometry.values, DEGREES))
+    write_whole(degrees.set_geometry(shapes).to_json(drop_id=True, ensure_ascii=False).encode(), out)
+
+
+def _layers(path):
+    try:
+        return {str(name) for name in pyogrio.list_layers(path)[:, 0]}
+    except pyogrio.errors.DataSourceError:
+        raise ValueError(f"'{path}' is there and no GeoPackage: name another file.") from None
+
+
+def _applied(transform, points):
+    a, b, c, d, e, f = transform[:6]
+    return points @ np.array([[a, d], [b, e]]) + (c, f)

@@ -1,21 +1,24 @@
 """Scene classes from Python: of single images, and of a large raster as a map."""
 
+import logging
 import tempfile
-from contextlib import contextmanager
+from collections import defaultdict
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import torch
 from mmengine.dataset import Compose
+from mmengine.logging import print_log
 from mmpretrain.models.heads import MultiLabelClsHead
 from PIL import Image
-from rasterio.errors import RasterioError
 from rich.console import Console
 from rich.progress import track
 
 from rstoolbox.datasets import LoadRaster
-from rstoolbox.datasets.transforms.loading import fill_invalid
-from rstoolbox.datasets.transforms.readers import SUFFIXES, open_raster
+from rstoolbox.datasets.bands import get_sensor
+from rstoolbox.datasets.transforms.loading import fill_invalid, valid_mask
+from rstoolbox.datasets.transforms.readers import SUFFIXES, open_raster, reading_raster
 from rstoolbox.engine.config import runner_config
 from rstoolbox.engine.errors import check_output, read_config
 from rstoolbox.engine.testing import student_config
@@ -25,10 +28,10 @@ from rstoolbox.registry import INFERENCERS, MODELS, TRANSFORMS
 from rstoolbox.structures.files import write_json
 from rstoolbox.visualization import draw_class_map, draw_prediction
 
-from .class_map import NODATA, average_tiles, map_writer
+from .class_map import NODATA, average_tiles, check_map_files, map_writer
 from .device import usable_device
 from .outputs import free_name
-from .strips import Strips
+from .strips import Strips, usual_stride
 
 
 @INFERENCERS.register_module()
@@ -50,8 +53,8 @@ class SceneInferencer:
         device (str, optional): ``cuda`` where there is one, else ``cpu``.
         sensor (str, optional): Whose bands the images have (:mod:`rstoolbox.datasets.bands`); by default what the data
             set of the config names, and 'rgb' for a model of the bands R, G, B.
-        file_bands (Sequence[str], optional): Names of the bands in the images, in their order; by default those that a
-            GeoTIFF describes, else all of the sensor's.
+        file_bands (Sequence[str], optional): Names of the bands in the files, in their order; by default, for images,
+            those that the data set of the config names, else those that a GeoTIFF describes, else all of the sensor's.
         options (dict, optional): Overrides of the config, from dotted path to value.
 
     Raises:
@@ -80,7 +83,7 @@ class SceneInferencer:
         if self.sensor is None:
             raise ValueError(f"The data set of '{config}' does not name the sensor of the bands "
                              f'{", ".join(self.model.bands)}: give it as sensor, such as sentinel2_l2a.')
-        self.file_bands = file_bands
+        self.file_bands, self._image_bands = file_bands, file_bands or dataset.get('file_bands')
 
     def __call__(self, *arguments, **options):
         """Classify images; arguments, results and errors as those of :meth:`predictions`, as a list."""
@@ -90,8 +93,8 @@ class SceneInferencer:
         """Classify images, and give each result as soon as its batch is done.
 
         Args:
-            images (str | Path | np.ndarray | Sequence): An image or several: files of any kind that the data sets read,
-                folders of such, or (H, W, bands) arrays in the numbers of files.
+            images (str | Path | np.ndarray | PIL.Image.Image | Sequence): An image or several: files of any kind that
+                the data sets read, folders of such, pictures, or (H, W, bands) arrays in the numbers of files.
             out_dir (str | Path, optional): Writes ``<name>.json`` and ``.png`` for every image there.
             show (bool): Open the pictures in the desktop's viewer.
             batch_size (int): How many are classified at once.
@@ -108,7 +111,7 @@ class SceneInferencer:
             raise ValueError(f'batch_size is how many images are classified at once, 1 or more, got {batch_size}.')
         check_output('out_dir', out_dir, folder=True)
         folder = Path(out_dir or tempfile.mkdtemp()) if out_dir is not None or show else None
-        single = isinstance(images, (str, Path, np.ndarray))
+        single = isinstance(images, (str, Path, np.ndarray, Image.Image))
         entries = [part for entry in ([images] if single else images) for part in _expanded(entry)]
         taken = set()
         for start in range(0, len(entries), batch_size):
@@ -133,7 +136,7 @@ class SceneInferencer:
                 with its name, 255 where there is none. A picture with a legend is written beside it (.png).
             tile (int): Side of a tile in pixels of the scene. A tile should show as much ground as an image of the
                 training: 64 pixels of 10 m call for tiles of 640 m.
-            stride (int, optional): Side of a cell, a divisor of ``tile``; a quarter of it by default.
+            stride (int, optional): Side of a cell, a divisor of ``tile``; about a quarter of it by default.
             probabilities (str | Path, optional): A GeoTIFF of the averaged probabilities, a band for each class.
             batch_size (int): How many tiles are classified at once.
 
@@ -145,24 +148,30 @@ class SceneInferencer:
         """
         if self.is_multi_label:
             raise ValueError('A map has one class a cell, and this model says for each class whether it is there.')
-        if Path(out).suffix.lower() not in ('.tif', '.tiff'):
-            raise ValueError(f"A map is written as GeoTIFF; '{out}' should end in .tif.")
-        stride = max(1, tile // 4) if stride is None else stride
-        for name, path in (('out', out), ('probabilities', probabilities)):
-            check_output(name, path)
+        if tile < 1 or batch_size < 1:
+            raise ValueError('tile is the side of a tile in pixels and batch_size how many are classified at once, '
+                             f'each 1 or more; got {tile} and {batch_size}.')
+        picture = check_map_files(scene, out, probabilities, self.classes)
+        stride = usual_stride(tile) if stride is None else stride
         counts = np.zeros(NODATA + 1, np.int64)
-        with _opened(scene) as source:
+        with ExitStack() as stack:
+            with reading_raster(scene):
+                source = stack.enter_context(open_raster(scene))
+            if source.crs is None or source.transform.is_identity:
+                print_log(f"'{scene}' does not say where on Earth it lies, so neither does its map. Control points can "
+                          'be applied before by gdalwarp.', 'current', logging.WARNING)
             strips = Strips(source, tile, stride, self.sensor, self.model.bands, self.file_bands)
             columns, rows = strips.num_cells
             averages = average_tiles(self._scored(strips, batch_size), tile // stride)
-            with map_writer(out, probabilities, self.classes, source, stride, (columns, rows)) as write:
-                for row in track(range(rows), 'rows of the map', console=Console(stderr=True)):
-                    counts += np.bincount(write(row, next(averages)[:columns]), minlength=len(counts))
-                known = counts[:len(self.classes)]
-                if not known.any():
-                    raise ValueError(f"'{scene}' has no tile of which half is measured (not NaN, nodata or masked).")
-        draw_class_map(out, self.classes, Path(out).with_suffix('.png'))
-        return {name: 100 * float(count / known.sum()) for name, count in zip(self.classes, known)}
+            write = stack.enter_context(map_writer(out, probabilities, self.classes, source, stride, (columns, rows)))
+            for row in track(range(rows), 'rows of the map', console=Console(stderr=True)):
+                counts += np.bincount(write(row, next(averages)[:columns]), minlength=len(counts))
+            known = counts[:len(self.classes)]
+            if not known.any():
+                raise ValueError(f"'{scene}' has no tile of which half is measured (not NaN, nodata or masked).")
+        shares = {name: 100 * float(count / known.sum()) for name, count in zip(self.classes, known)}
+        draw_class_map(out, shares, picture)
+        return shares
 
     @property
     def is_multi_label(self):
@@ -173,12 +182,13 @@ class SceneInferencer:
         """What the pipeline's first transform gives, of a file or an array."""
         if not isinstance(entry, np.ndarray):
             return self._load.transform(dict(img_path=str(entry), sample_id=str(entry), sensor=self.sensor,
-                                             bands=list(self.model.bands), file_bands=self.file_bands))
+                                             bands=list(self.model.bands), file_bands=self._image_bands))
         name = f'image {number}'
         if entry.ndim != 3 or entry.shape[2] != len(self.model.bands):
             raise ValueError(f'{name} is an array of the shape {entry.shape}; expected (height, width, '
                              f'{len(self.model.bands)}): {", ".join(self.model.bands)}.')
-        return self._unpacked(entry, None, name)
+        mask = valid_mask(entry, [], get_sensor(self.sensor).nodata)
+        return self._unpacked(entry if mask is None else fill_invalid(entry, mask, self.model.bands, name), mask, name)
 
     def _result(self, sample):
         labels, scores = sample.pred_label.tolist(), sample.pred_score.tolist()
@@ -191,8 +201,8 @@ class SceneInferencer:
     def _write(self, result, image, stem, show):
         write_json(result, f'{stem}.json')
         names, scores = (np.atleast_1d(result[key]) for key in ('pred_class', 'pred_score'))
-        draw_prediction(image.permute(1, 2, 0).numpy(), self.model.bands, None, ', '.join(names),
-                        scores.min(initial=1), f'{stem}.png')
+        draw_prediction(image.permute(1, 2, 0).numpy(), self.model.bands, None, ', '.join(names) or 'none',
+                        scores.min() if len(scores) else None, f'{stem}.png')
         if show:
             Image.open(f'{stem}.png').show()
 
@@ -216,11 +226,19 @@ class SceneInferencer:
     def _tile(self, image, mask, name):
         if mask.all():
             return self._unpacked(image, None, name)
-        return self._unpacked(fill_invalid(image, mask, self.model.bands, name), mask, name)
+        return self._unpacked(fill_invalid(image, mask, self.model.bands, f'a tile of {name}'), mask, name)
 
     @torch.inference_mode()
     def _classify(self, packed):
-        return self.model.test_step({key: [item[key] for item in packed] for key in ('inputs', 'data_samples')})
+        """Batches of one size each: in one of several, the padding of the smaller ones would be seen."""
+        groups = defaultdict(list)
+        for place, item in enumerate(packed):
+            groups[item['inputs'].shape].append(place)
+        samples = {}
+        for places in groups.values():
+            batch = {key: [packed[place][key] for place in places] for key in ('inputs', 'data_samples')}
+            samples.update(zip(places, self.model.test_step(batch)))
+        return [samples[place] for place in range(len(packed))]
 
 
 def _has_a_say(mask):
@@ -228,19 +246,12 @@ def _has_a_say(mask):
 
 
 def _expanded(entry):
-    """An image as it is, a folder as the images in it."""
+    """A file or an array as it is, a picture as an array, a folder as the images in it."""
+    if isinstance(entry, Image.Image):
+        return [np.asarray(entry.convert('RGB'))]
     if isinstance(entry, np.ndarray) or not Path(entry).is_dir():
         return [entry]
     found = sorted(path for path in Path(entry).iterdir() if path.suffix.lower() in SUFFIXES)
     if not found:
         raise ValueError(f"The folder '{entry}' holds no image ({', '.join(SUFFIXES)}).")
     return found
-
-
-@contextmanager
-def _opened(path):
-    try:
-        with open_raster(path) as source:
-            yield source
-    except RasterioError as error:
-        raise ValueError(f"'{path}' is no raster that can be read: {error}") from None

@@ -4,6 +4,7 @@ import numpy as np
 
 from rstoolbox.datasets.bands import band_indices, get_sensor
 from rstoolbox.datasets.transforms.loading import names_in_file, valid_mask
+from rstoolbox.datasets.transforms.readers import reading_raster
 
 
 class Strips:
@@ -25,10 +26,8 @@ class Strips:
 
     def __init__(self, source, tile, stride, sensor='rgb', bands=None, file_bands=None):
         if not 1 <= stride <= tile or tile % stride:
-            divisors = [number for number in range(1, tile + 1) if tile % number == 0]
-            near = min(divisors, key=lambda number: abs(number - stride))
             raise ValueError(f'Tiles of {tile} pixels cannot be {stride} pixels apart: the stride is a divisor of the '
-                             f'tile, such as {near}.')
+                             f'tile, such as {usual_stride(tile)}.')
         if tile > min(source.width, source.height):
             raise ValueError(f"'{source.name}' of {source.width} x {source.height} pixels is smaller than a tile of "
                              f'{tile} x {tile}.')
@@ -88,9 +87,15 @@ class Strips:
 
     def _window(self, top, bottom):
         window = (top, bottom), (0, self.source.width)
-        image = self.source.read(self.places, window=window).transpose(1, 2, 0)
+        with reading_raster(self.source.name):
+            image = self.source.read(self.places, window=window).transpose(1, 2, 0)
+            seen = self.source.dataset_mask(window=window) > 0  # knows of alpha bands too
         nodata = [self.source.nodatavals[place - 1] for place in self.places]
         known = valid_mask(image, nodata, self.sensor.nodata)
-        # The file's own mask knows of alpha bands too.
-        mask = np.broadcast_to(self.source.dataset_mask(window=window)[..., None] > 0, image.shape)
+        mask = np.broadcast_to(seen[..., None], image.shape)
         return image, mask if known is None else mask & known
+
+
+def usual_stride(tile):
+    """About a quarter of a tile: its largest divisor that is no more."""
+    return next(stride for stride in range(max(1, tile // 4), 0, -1) if tile % stride == 0)

@@ -96,7 +96,7 @@ def whole_file(path):
         os.replace(temporary, path)
     except BaseException as error:
         if temporary is not None:
-            os.unlink(temporary)
+            Path(temporary).unlink(missing_ok=True)
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise OSError(error.errno, f"The disk is full: could not write '{path}', and what was there before is "
                           'untouched. Free some space and run the same command again') from None

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from matplotlib.colors import hsv_to_rgb, to_hex
 from matplotlib.figure import Figure
 
 from rstoolbox.structures import open_whole
@@ -55,5 +56,8 @@ def write_png(save, out):
 
 
 def colour(index):
-    """The colour of a class or run; repeats after sixteen."""
-    return PALETTE[index % len(PALETTE)]
+    """The colour of a class or run; beyond the sixteen of the palette, hues that differ from one to the next."""
+    if index < len(PALETTE):
+        return PALETTE[index]
+    golden = (5 ** 0.5 - 1) / 2
+    return to_hex(hsv_to_rgb((index * golden % 1, (0.55, 0.9)[index % 2], (0.95, 0.7)[index // 2 % 2])))

@@ -21,7 +21,7 @@ def draw_prediction(image, bands, truth, prediction, score, out):
             else the first three (or the one) bands.
         truth (str, optional): The true class or classes, where they are known.
         prediction (str): The predicted one or ones.
-        score (float): Probability of the prediction, 0 to 1.
+        score (float, optional): Probability of the prediction, 0 to 1; none where nothing is predicted.
         out (str | Path): File to write, ending in ``.png``.
     """
     names = list(bands)
@@ -37,6 +37,6 @@ def draw_prediction(image, bands, truth, prediction, score, out):
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(15)
     if truth is not None:
         draw.text((6, height + 3), f'truth: {truth}', fill='black', font=font)
-    draw.text((6, height + 22), f'{prediction} ({100 * score:.0f} %)', font=font,
+    draw.text((6, height + 22), prediction if score is None else f'{prediction} ({100 * score:.0f} %)', font=font,
               fill='black' if truth is None else RIGHT if truth == prediction else WRONG)
     write_png(lambda file: sheet.save(file, format='PNG'), out)

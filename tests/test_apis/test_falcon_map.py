@@ -16,6 +16,7 @@ from scipy import ndimage
 from commands import run_command
 from rstoolbox.apis import FalconInferencer
 from rstoolbox.apis.falcon_map import map_answers
+from rstoolbox.apis.geo import GeoRaster
 from rstoolbox.apis.merging import shapes_of
 from rstoolbox.models.falcon import Falcon, load_tokenizer
 from rstoolbox.structures import Answer
@@ -29,8 +30,10 @@ class Eye:
     """Answers what a perfect model would: every bright object of a tile, one cut by its edge a little less surely."""
 
     model = SimpleNamespace(image_size=(64, 64))
+    fingerprint = 'perfect'
 
     def __call__(self, images, task, batch_size, classes, **slots):
+        assert 1 <= len(images) <= batch_size
         return [SimpleNamespace(pred_answer=self.answer(image, task)) for image in images]
 
     def answer(self, image, task):
@@ -114,9 +117,13 @@ def test_two_dates_of_one_grid(tmp_path):
     after = write_scene(tmp_path / 'after.tif', [(5, 5, 15, 15), (90, 70, 110, 80)])
     frame = map_answers(Eye(), before, 'PIX_CHG', later=after)
     assert equal(list(frame.geometry), on_earth([(90, 70, 110, 80)]))
+    degrees = dict(crs='EPSG:4326')
+    fine, coarse = (write_scene(tmp_path / f'{size}.tif', [], from_origin(10, 50, size * 1e-6, size * 1e-6), **degrees)
+                    for size in (3, 6))
     moved = write_scene(tmp_path / 'moved.tif', [], from_origin(500001, 5200000, 2, 2))
-    with pytest.raises(ValueError, match="before.tif' and '.*moved.tif' differ in size"):
-        map_answers(Eye(), before, 'PIX_CHG', later=moved)
+    for first, second in ((before, moved), (fine, coarse)):
+        with pytest.raises(ValueError, match=f"{first.name}' and '.*{second.name}' differ in size"):
+            map_answers(Eye(), first, 'PIX_CHG', later=second)
     with pytest.raises(ValueError, match='PIX_CHG is about two dates'):
         map_answers(Eye(), before, 'PIX_CHG')
 
@@ -144,6 +151,7 @@ def test_geojson_holds_degrees_and_turned_rasters_lie_right(tmp_path):
     assert frame.geometry[0].symmetric_difference(expected).area < 1e-6
     content = json.loads((tmp_path / 'found.geojson').read_text())
     feature, = content['features']
+    assert shapely.LinearRing(feature['geometry']['coordinates'][0]).is_ccw
     assert feature['properties']['category'] == 'Schiff für Ö'
     back = geopandas.read_file(tmp_path / 'found.geojson').to_crs(frame.crs)
     assert back.geometry[0].symmetric_difference(expected).area < 1e-3 * expected.area
@@ -152,11 +160,11 @@ def test_geojson_holds_degrees_and_turned_rasters_lie_right(tmp_path):
         assert len(geopandas.read_file(tmp_path / name)) == 0
 
 
-def test_tiles_of_sixteen_bits_share_one_stretch(tmp_path):
+def test_tiles_of_sixteen_bits_share_one_stretch_and_dark_ones_are_asked_about(tmp_path):
     values = np.full((3, HEIGHT, WIDTH), 1000, np.uint16)
     values[:, :, 100:] = 2000
     values[:, 50:60, 120:130] = 3000
-    path = write_scene(tmp_path / 'scene.tif', [])
+    path = tmp_path / 'scene.tif'
     with rasterio.open(path, 'w', driver='GTiff', width=WIDTH, height=HEIGHT, count=3, dtype='uint16',
                        crs='EPSG:32633', transform=ORIGIN) as file:
         file.write(values)
@@ -164,11 +172,61 @@ def test_tiles_of_sixteen_bits_share_one_stretch(tmp_path):
 
     class Watching(Eye):
         def answer(self, image, task):
-            seen.extend(np.unique(image))
+            seen.append(set(np.unique(image)))
             return Answer()
 
-    map_answers(Watching(), path, 'REG_DET_HBB', category='ship', tile=40)
-    assert len(set(seen)) == 2  # 2000 is white as 3000 is, in every tile; 1000 is black
+    map_answers(Watching(), path, 'IMG_CT', category='ship', tile=40)
+    assert set().union(*seen) == {0, 255}  # 2000 is white as 3000 is, in every tile; 1000 is black
+    assert len(seen) == 12 and {0} in seen
+
+
+def test_a_palette_is_seen_in_its_colours(tmp_path):
+    path = write_scene(tmp_path / 'scene.tif', [])
+    with rasterio.open(path, 'w', driver='GTiff', width=WIDTH, height=HEIGHT, count=1, dtype='uint8',
+                       crs='EPSG:32633', transform=ORIGIN) as file:
+        file.write(np.uint8(np.arange(WIDTH) > 70)[None].repeat(HEIGHT, 0), 1)
+        file.write_colormap(1, {0: (0, 0, 0, 255), 1: (150, 200, 0, 255)})
+    frame = map_answers(Eye(), path, 'PIX_SEG', category='field')
+    assert equal(list(frame.geometry), on_earth([(71, 0, WIDTH, HEIGHT)]))
+
+
+def test_an_interrupted_map_goes_on_with_its_answers(tmp_path):
+    path, out = write_scene(tmp_path / 'scene.tif', [(5, 5, 15, 15), (90, 70, 110, 80)]), tmp_path / 'found.geojson'
+    asked = []
+
+    class Tired(Eye):
+        def answer(self, image, task):
+            asked.append(image)
+            if len(asked) == self.last:
+                raise KeyboardInterrupt
+            found = super().answer(image, task)
+            rows = [f'<box>{"".join(f"<{int(1000 * value / 64)}>" for value in box)}</box>' for box in found.bboxes]
+            found.text = ''.join(rows) or 'The object does not exist.'
+            return found
+
+    tired = Tired()
+    tired.last = 5
+    arguments = dict(scene=path, task='REG_DET_HBB', out=out, batch_size=1, tile=64, category='ship')
+    with pytest.raises(KeyboardInterrupt):
+        map_answers(tired, **arguments)
+    assert not out.exists() and len((tmp_path / 'found.geojson.part').read_text().splitlines()) == 1 + 4
+    with (tmp_path / 'found.geojson.part').open('a') as file:
+        file.write('{"tile": 5, "te')
+    tired.last = None
+    frame = map_answers(tired, **arguments)
+    whole = map_answers(Eye(), **dict(arguments, out=None))
+    assert len(asked) == 5 + len(GeoRaster(path).tiles(64, 48)) - 4
+    assert len(frame) == len(whole) == 2 and not list(tmp_path.glob('*.part'))
+    for one, other in zip(frame.geometry, whole.geometry):
+        assert one.symmetric_difference(other).area < 0.05 * other.area  # what was read again is in bins
+    tired.last = 3
+    asked.clear()
+    with pytest.raises(KeyboardInterrupt):
+        map_answers(tired, **arguments)
+    tired.last = None
+    asked.clear()
+    map_answers(tired, **dict(arguments, category='plane'))  # another question
+    assert len(asked) == len(GeoRaster(path).tiles(64, 48))
 
 
 @pytest.mark.parametrize('options, message', [
@@ -178,13 +236,21 @@ def test_tiles_of_sixteen_bits_share_one_stretch(tmp_path):
     (dict(task='REG_DET_HBB', later='scene.tif', category='ship'), 'REG_DET_HBB is about one date'),
     (dict(task='REG_DET_HBB', scene='flat.tif', category='ship'), "flat.tif' does not say where on Earth"),
     (dict(task='REG_DET_HBB', scene='text.tif', category='ship'), "text.tif' is no raster"),
-    (dict(task='REG_DET_HBB', tile=10, stride=11, category='ship'), '1 to the 10 of a tile; got 11'),
+    (dict(task='REG_DET_HBB', batch_size=0, category='ship'), 'each 1 or more; got 64, 48 and 0'),
+    (dict(task='REG_DET_HBB', out='scene.tif/a.gpkg', category='ship'), "out: '.*a.gpkg' cannot be written"),
+    (dict(task='REG_DET_HBB', out='other.gpkg', category='ship'), "other.gpkg' holds the layer PIX_SEG, which would"),
+    (dict(task='REG_DET_HBB', out='text.gpkg', category='ship'), "text.gpkg' is there and no GeoPackage"),
+    (dict(task='REG_DET_HBB', scene='local.tif', out='a.geojson', category='ship'), 'does not lead to .* Name a .gpkg'),
+    (dict(task='REG_DET_HBB', tile=10, stride=11, category='ship'), 'at most as many.* got 10, 11 and 8'),
 ])
 def test_what_cannot_be_mapped_is_explained(tmp_path, monkeypatch, options, message):
     monkeypatch.chdir(tmp_path)
     write_scene('scene.tif', [])
     write_scene('flat.tif', [], crs=None, transform=None)
-    (tmp_path / 'text.tif').write_text('text')
+    write_scene('local.tif', [], crs='LOCAL_CS["site",UNIT["metre",1]]')
+    map_answers(Eye(), 'scene.tif', 'PIX_SEG', 'other.gpkg', category='ship')
+    for name in ('text.tif', 'text.gpkg'):
+        (tmp_path / name).write_text('text')
     with pytest.raises((ValueError, KeyError), match=message):
         map_answers(Eye(), **dict(dict(scene='scene.tif'), **options))
 

@@ -1,6 +1,7 @@
 """Classes of images and maps of scenes, from Python and from the command line."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from PIL import Image
 from rasterio.transform import from_origin
 
 from commands import ROOT, run_command
-from rstoolbox.apis import SceneInferencer
+from rstoolbox.apis import SceneInferencer, class_map
 from rstoolbox.engine.config import load_config, runner_config
 from rstoolbox.models.checkpoint import CheckpointError
 from rstoolbox.registry import MODELS
@@ -48,8 +49,9 @@ def scene(tmp_path):
     def write(name='scene.tif', bands=3, **profile):
         image = np.random.default_rng(0).integers(1, 256, (bands, 36, 44), np.uint8)
         image[:, 20:, :10] //= 4
+        profile = dict(dict(crs='EPSG:32633', transform=from_origin(500000, 5200000, 10, 10)), **profile)
         with rasterio.open(tmp_path / name, 'w', driver='GTiff', width=44, height=36, count=bands, dtype='uint8',
-                           crs='EPSG:32633', transform=from_origin(500000, 5200000, 10, 10), **profile) as file:
+                           **profile) as file:
             file.write(image)
         return tmp_path / name, image.transpose(1, 2, 0)
 
@@ -115,6 +117,48 @@ def test_what_was_not_measured_has_no_class(classify, scene, tmp_path):
     assert not list(tmp_path.glob('*none*'))
 
 
+def test_a_map_is_written_as_a_whole_or_not_at_all(classify, scene, tmp_path, monkeypatch):
+    path, _ = scene()
+    before = path.read_bytes()
+    (tmp_path / 'pic.png').touch()
+    for options, message in ((dict(out=path), 'are different files'), (dict(probabilities=path), 'are different files'),
+                             (dict(probabilities=tmp_path / 'map.tif'), 'are different files'),
+                             (dict(scene=tmp_path / 'pic.png', out=tmp_path / 'pic.tif'), 'are different files'),
+                             (dict(probabilities=tmp_path / 'p.png'), "p.png' should end in .tif")):
+        with pytest.raises(ValueError, match=message):
+            classify.map(**dict(dict(scene=path, out=tmp_path / 'map.tif', tile=16), **options))
+    assert path.read_bytes() == before
+
+    check = class_map._check_written
+
+    def cut(temporary, *rest):
+        with open(temporary, 'r+b') as file:
+            file.truncate(300)
+        check(temporary, *rest)
+
+    monkeypatch.setattr(class_map, '_check_written', cut)
+    with pytest.raises(OSError, match="map.tif' could not be written.* is the disk full"):
+        classify.map(path, tmp_path / 'map.tif', tile=16)
+    assert not list(tmp_path.glob('*map*'))
+
+
+def test_a_raster_without_coordinates_gives_a_map_without_them(classify, scene, tmp_path):
+    path, _ = scene(crs=None, transform=None)
+    classify.map(path, tmp_path / 'map.tif', tile=16)
+    with rasterio.open(tmp_path / 'map.tif') as made:
+        assert made.crs is None and (made.width, made.height) == (11, 9)
+
+
+def test_images_of_several_sizes_do_not_change_one_another(classify):
+    images = [np.random.default_rng(side).integers(0, 256, (side, side + 3, 3), np.uint8) for side in (40, 64, 50, 40)]
+    for image, found in zip(images, classify(images), strict=True):
+        assert found['pred_scores'] == pytest.approx(classify(image)[0]['pred_scores'], abs=1e-5)
+    assert classify(Image.fromarray(images[0]))[0]['pred_scores'] == classify(images[0])[0]['pred_scores']
+    holes = images[1].astype(np.float32) / 255
+    holes[:9, :9] = np.nan
+    assert np.isfinite(classify(holes)[0]['pred_score'])
+
+
 def test_an_alpha_band_is_no_colour(classify, scene, tmp_path):
     path, image = scene(bands=4, photometric='rgb', alpha='yes')
     with rasterio.open(path, 'r+') as file:
@@ -126,6 +170,8 @@ def test_an_alpha_band_is_no_colour(classify, scene, tmp_path):
 
 @pytest.mark.parametrize('options, message', [
     (dict(tile=16, stride=5), 'Tiles of 16 pixels cannot be 5 pixels apart.* such as 4'),
+    (dict(tile=16, stride=0), 'cannot be 0 pixels apart.* such as 4'),
+    (dict(tile=0), 'each 1 or more; got 0 and 64'),
     (dict(tile=40), '44 x 36 pixels is smaller than a tile of 40 x 40'),
     (dict(tile=16, out='map.png'), "written as GeoTIFF; '.*map.png' should end in .tif"),
     (dict(tile=16, scene='text.tif'), "text.tif' is no raster"),
@@ -171,7 +217,18 @@ def test_the_command_classifies_and_maps(trained, scene, tmp_path):
     assert done.returncode == 0, done.stderr
     assert sum(json.loads(done.stdout)['classes'].values()) == pytest.approx(100, abs=0.1)
     assert (tmp_path / 'map.tif').is_file() and (tmp_path / 'map.png').is_file()
-    for arguments, message in ((('--out', tmp_path / 'map.tif'), 'a map needs --tile'),
-                               (('--task', 'IMG_CLS'), 'is a scene classifier: leave --task out')):
-        done = run_command('predict.py', path, *model, *arguments)
-        assert done.returncode and message in done.stderr
+
+
+@pytest.mark.parametrize('arguments, message', [
+    (('--out', 'map.tif'), 'a map needs --tile'),
+    (('--out', 'map.geojson'), "'map.geojson' is the name of a file; .* ends in .tif, .tiff"),
+    (('--task', 'IMG_CLS'), '--task is of no use to a scene classifier'),
+    (('--tile', 16), '--tile is of no use without a map'),
+    (('--out', 'map.tif', '--tile', 16, '--show'), '--show is of no use to a map'),
+    (('--model', 'student.pth'), "'student.pth' is neither the folder .* nor a config"),
+    (('--model', '.'), 'with a config.json'),
+])
+def test_options_that_do_not_fit_are_explained(trained, scene, tmp_path, arguments, message):
+    path, _ = scene()
+    done = run_command('predict.py', path, '--model', trained[0], '--checkpoint', trained[1], *arguments, cwd=tmp_path)
+    assert done.returncode and re.search(message, done.stderr), done.stderr

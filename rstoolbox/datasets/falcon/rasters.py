@@ -4,9 +4,8 @@ from contextlib import contextmanager
 
 import numpy as np
 from rasterio.enums import ColorInterp
-from rasterio.errors import RasterioError
 
-from ..transforms.readers import open_raster
+from ..transforms.readers import open_raster, reading_raster
 
 COLOURS = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
 # What the bands are called in files: by colour, and as Sentinel-2 and Landsat 8 number them.
@@ -19,19 +18,18 @@ def raster_size(path):
         return source.width, source.height
 
 
-def read_raster(path, crop=(), most_pixels=None, stretch=None):
+def read_raster(path, crop=(), most_pixels=None):
     """Read the red, green and blue band of a raster, or its only one, as eight bits.
 
     Red, green and blue are the bands that the file says are; else those so described ('red', 'B04', 'B4'); else the
-    three that there are. Values that are not eight bits are stretched between the 2nd and the 98th percentile of all
-    three bands together, so that hues stay. Pixels without a measurement (nodata, NaN, infinite) are black.
+    three that there are. A palette is read as its colours, an alpha band as what is not measured. Values that are not
+    eight bits are stretched between the 2nd and the 98th percentile of all three bands together, so that hues stay.
+    Pixels without a measurement (nodata, NaN, infinite) are black.
 
     Args:
         path (str | Path): A file that GDAL reads.
         crop (Sequence[int]): x1, y1, x2, y2 in pixels, or empty for all of it; nothing else is read.
         most_pixels (int, optional): Refuse to read more.
-        stretch (tuple[float, float], optional): Black and white instead of the percentiles of what is read, so that all
-            crops of a raster look alike (:func:`stretch_of`).
 
     Returns:
         np.ndarray: (height, width, 3) uint8.
@@ -45,12 +43,30 @@ def read_raster(path, crop=(), most_pixels=None, stretch=None):
         if most_pixels is not None and (right - left) * (bottom - top) > most_pixels:
             raise ValueError(f"'{path}' has more pixels than are read at once ({most_pixels:,}); name a crop, or cut "
                              'it into smaller images.')
-        bands = _colour_bands(source, path)
-        values = _measured(source, bands, window=((top, bottom), (left, right)))
-    if values.dtype != np.uint8:
-        values = _stretched(values, *(stretch or _percentiles(values, path)))
-    image = values.filled(0).transpose(1, 2, 0)
-    return np.ascontiguousarray(np.broadcast_to(image, (*image.shape[:2], 3)))
+        values = _measured(source, path, window=((top, bottom), (left, right)))
+    return _as_image(values if values.dtype == np.uint8 else _stretched(values, *_percentiles(values, path)))
+
+
+def read_tile(path, crop, stretch):
+    """Read a crop as :func:`read_raster`, but stretched as all others of the raster.
+
+    Args:
+        path (str | Path): A file that GDAL reads.
+        crop (Sequence[int]): x1, y1, x2, y2 in pixels.
+        stretch (tuple[float, float] | None): What :func:`stretch_of` says of the raster.
+
+    Returns:
+        np.ndarray | None: (height, width, 3) uint8; None where nothing is measured.
+
+    Raises:
+        ValueError: As :func:`read_raster`.
+    """
+    left, top, right, bottom = crop
+    with _opened(path) as source:
+        values = _measured(source, path, window=((top, bottom), (left, right)))
+    if np.ma.getmaskarray(values).all():
+        return None
+    return _as_image(values if stretch is None else _stretched(values, *stretch))
 
 
 def stretch_of(path, most_pixels=2**22):
@@ -64,10 +80,8 @@ def stretch_of(path, most_pixels=2**22):
         ValueError: As :func:`read_raster`.
     """
     with _opened(path) as source:
-        bands = _colour_bands(source, path)
         step = max(1, (source.width * source.height / most_pixels) ** 0.5)
-        values = _measured(source, bands, out_shape=(
-            len(bands), *(max(1, round(side / step)) for side in (source.height, source.width))))
+        values = _measured(source, path, shape=[max(1, round(side / step)) for side in (source.height, source.width)])
     return None if values.dtype == np.uint8 else _percentiles(values, path)
 
 
@@ -84,7 +98,7 @@ def read_values(path):
 
 def _colour_bands(source, path):
     """The numbers of the red, green and blue band, counted from 1, or of the only one."""
-    if source.count == 1:
+    if source.count == 1 or (source.count == 2 and source.colorinterp[1] == ColorInterp.alpha):
         return [1]
     said = list(source.colorinterp)
     if all(colour in said for colour in COLOURS):
@@ -100,9 +114,25 @@ def _colour_bands(source, path):
                      'Write those three: gdal_translate -b RED -b GREEN -b BLUE')
 
 
-def _measured(source, bands, **part):
-    values = source.read(bands, masked=True, **part)
+def _measured(source, path, window=None, shape=None):
+    """The colours or the only band, (bands, height, width), masked where nothing is measured."""
+    bands = _colour_bands(source, path)
+    values = source.read(bands, window=window, out_shape=shape and (len(bands), *shape), masked=True)
+    if source.colorinterp[0] == ColorInterp.palette and values.dtype == np.uint8:
+        palette = np.zeros((256, 3), np.uint8)
+        for number, colour in source.colormap(1).items():
+            palette[number] = colour[:3]
+        mask = np.ma.getmaskarray(values)
+        values = np.ma.array(palette[values.data[0]].transpose(2, 0, 1), mask=np.repeat(mask, 3, axis=0))
+    if ColorInterp.alpha in source.colorinterp:
+        seen = source.dataset_mask(window=window, out_shape=shape) > 0
+        values = np.ma.array(values, mask=np.ma.getmaskarray(values) | ~seen)
     return np.ma.masked_invalid(values) if values.dtype.kind == 'f' else values
+
+
+def _as_image(values):
+    image = values.filled(0).transpose(1, 2, 0)
+    return np.ascontiguousarray(np.broadcast_to(image, (*image.shape[:2], 3)))
 
 
 def _percentiles(values, path):
@@ -119,8 +149,5 @@ def _stretched(values, low, high):
 
 @contextmanager
 def _opened(path):
-    try:
-        with open_raster(path) as source:
-            yield source
-    except RasterioError as error:
-        raise ValueError(f"'{path}' is no image that can be read: {error}") from None
+    with reading_raster(path), open_raster(path) as source:
+        yield source

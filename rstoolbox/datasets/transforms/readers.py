@@ -54,11 +54,21 @@ def read_geotiff(path, choose):
 @contextmanager
 def open_raster(path):
     """Open a file by rasterio, with or without coordinates; what is wrong with it is a ``RasterioError``."""
-    # Pictures without coordinates are fine here; listing a folder of 100,000 files at every opening is not.
-    with warnings.catch_warnings(), rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN='EMPTY_DIR'):
+    # Pictures without coordinates are fine here. Files beside it (masks, world files) count, but are asked for by name:
+    # listing a folder of 100,000 files at every opening would not do.
+    with warnings.catch_warnings(), rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN='TRUE'):
         warnings.simplefilter('ignore', NotGeoreferencedWarning)
         with rasterio.open(path) as source:
             yield source
+
+
+@contextmanager
+def reading_raster(path):
+    """Make a ``RasterioError`` of the block a ValueError that names the file."""
+    try:
+        yield
+    except RasterioError as error:
+        raise ValueError(f"'{path}' is no raster that can be read: {error.__cause__ or error}") from None
 
 
 def read_array(path, choose):
