@@ -235,7 +235,7 @@ def test_an_interrupted_map_goes_on_with_its_answers(tmp_path):
     (dict(task='REG_DET_HBB', out='a.shp', category='ship'), "GeoJSON .* or GeoPackage .*'a.shp' ends in neither"),
     (dict(task='REG_DET_HBB', later='scene.tif', category='ship'), 'REG_DET_HBB is about one date'),
     (dict(task='REG_DET_HBB', scene='flat.tif', category='ship'), "flat.tif' does not say where on Earth"),
-    (dict(task='REG_DET_HBB', scene='text.tif', category='ship'), "text.tif' is no raster"),
+    (dict(task='REG_DET_HBB', scene='text.tif', category='ship'), "text.tif' is no image that can be read"),
     (dict(task='REG_DET_HBB', batch_size=0, category='ship'), 'each 1 or more; got 64, 48 and 0'),
     (dict(task='REG_DET_HBB', out='scene.tif/a.gpkg', category='ship'), "out: '.*a.gpkg' cannot be written"),
     (dict(task='REG_DET_HBB', out='other.gpkg', category='ship'), "other.gpkg' holds the layer PIX_SEG, which would"),

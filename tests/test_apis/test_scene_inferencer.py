@@ -174,8 +174,8 @@ def test_an_alpha_band_is_no_colour(classify, scene, tmp_path):
     (dict(tile=0), 'each 1 or more; got 0 and 64'),
     (dict(tile=40), '44 x 36 pixels is smaller than a tile of 40 x 40'),
     (dict(tile=16, out='map.png'), "written as GeoTIFF; '.*map.png' should end in .tif"),
-    (dict(tile=16, scene='text.tif'), "text.tif' is no raster"),
-    (dict(tile=16, scene='gone.tif'), "gone.tif' is no raster.*No such file"),
+    (dict(tile=16, scene='text.tif'), "text.tif' is no image that can be read"),
+    (dict(tile=16, scene='gone.tif'), "gone.tif' is no image that can be read.*No such file"),
     (dict(tile=16, scene='two.tif'), "two.tif has 2 bands, but sensor 'rgb' has 3"),
 ])
 def test_what_cannot_be_mapped_is_explained(classify, scene, tmp_path, options, message):

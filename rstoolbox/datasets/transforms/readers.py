@@ -68,7 +68,7 @@ def reading_raster(path):
     try:
         yield
     except RasterioError as error:
-        raise ValueError(f"'{path}' is no raster that can be read: {error.__cause__ or error}") from None
+        raise ValueError(f"'{path}' is no image that can be read: {error.__cause__ or error}") from None
 
 
 def read_array(path, choose):

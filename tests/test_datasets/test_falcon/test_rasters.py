@@ -85,5 +85,5 @@ def test_a_raster_that_ends_too_soon_is_named(tmp_path):
     values = np.random.default_rng(0).integers(0, 9999, (4, 64, 64)).astype(np.uint16)
     path = write(tmp_path / 'a.tif', values, ('R', 'G', 'B', 'N'))
     path.write_bytes(path.read_bytes()[:20000])
-    with pytest.raises(ValueError, match="a.tif' is no raster that can be read"):
+    with pytest.raises(ValueError, match="a.tif' is no image that can be read"):
         load_image(path)
