@@ -159,6 +159,17 @@ def test_images_of_several_sizes_do_not_change_one_another(classify):
     assert np.isfinite(classify(holes)[0]['pred_score'])
 
 
+def test_a_classifier_of_several_labels_names_each_and_makes_no_map(trained, scene, tmp_path):
+    classify = SceneInferencer(*trained, options={'label_kind.student': 'multi'})
+    images = [np.random.default_rng(seed).integers(0, 60 * seed, (64, 64, 3), np.uint8) for seed in (1, 2, 4)]
+    for found in classify(images, out_dir=tmp_path):
+        likely = [name for name, score in found['pred_scores'].items() if score >= 0.5]
+        assert found['pred_class'] == likely and found['pred_score'] == [found['pred_scores'][name] for name in likely]
+    assert len(list(tmp_path.glob('image_*.png'))) == 3
+    with pytest.raises(ValueError, match='one class a cell'):
+        classify.map(scene()[0], tmp_path / 'map.tif', tile=16)
+
+
 def test_an_alpha_band_is_no_colour(classify, scene, tmp_path):
     path, image = scene(bands=4, photometric='rgb', alpha='yes')
     with rasterio.open(path, 'r+') as file:
