@@ -1,24 +1,19 @@
 """Scene classes from Python: of single images, and of a large raster as a map."""
 
-import logging
 import tempfile
 from collections import defaultdict
-from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import torch
 from mmengine.dataset import Compose
-from mmengine.logging import print_log
 from mmpretrain.models.heads import MultiLabelClsHead
 from PIL import Image
-from rich.console import Console
-from rich.progress import track
 
 from rstoolbox.datasets import LoadRaster
 from rstoolbox.datasets.bands import get_sensor
 from rstoolbox.datasets.transforms.loading import fill_invalid, valid_mask
-from rstoolbox.datasets.transforms.readers import SUFFIXES, open_raster, reading_raster
+from rstoolbox.datasets.transforms.readers import SUFFIXES
 from rstoolbox.engine.config import runner_config
 from rstoolbox.engine.errors import check_output, read_config
 from rstoolbox.engine.testing import student_config
@@ -26,12 +21,11 @@ from rstoolbox.models import SceneClassifier
 from rstoolbox.models.loading import load_classifier
 from rstoolbox.registry import INFERENCERS, MODELS, TRANSFORMS
 from rstoolbox.structures.files import write_json
-from rstoolbox.visualization import draw_class_map, draw_prediction
+from rstoolbox.visualization import draw_prediction
 
-from .class_map import NODATA, average_tiles, check_map_files, map_writer
 from .device import usable_device
 from .outputs import free_name
-from .strips import Strips, usual_stride
+from .scene_map import map_classes
 
 
 @INFERENCERS.register_module()
@@ -43,7 +37,7 @@ class SceneInferencer:
         classify = SceneInferencer('configs/sembridge/r18_ms2rgb.py', 'work_dirs/r18_ms2rgb/best_student.pth')
         classify('harbor.jpg')[0]['pred_class']
         classify('tiles')                                    # every image of a folder
-        classify.map('scene.tif', 'landcover.tif', stride=16)
+        classify.map('scene.tif', 'landcover.tif', tile=64)
 
     Images are read and scaled as in the config's test.
 
@@ -117,12 +111,11 @@ class SceneInferencer:
         for start in range(0, len(entries), batch_size):
             loaded = [self._loaded(entry, number)
                       for number, entry in enumerate(entries[start:start + batch_size], start + 1)]
-            packed = [self._prepare(results) for results in loaded]
-            for sample, item in zip(self._classify(packed), packed):
+            for sample, seen in zip(*self.classify(loaded)):
                 result = self._result(sample)
                 if folder is not None:
                     name = free_name(Path(sample.img_path).stem.replace(' ', '_'), taken)
-                    self._write(result, item['inputs'], folder / name, show)
+                    self._write(result, seen, folder / name, show)
                 yield result
 
     def map(self, scene, out, tile, stride=None, probabilities=None, batch_size=64):
@@ -146,37 +139,45 @@ class SceneInferencer:
         Raises:
             FileNotFoundError, ValueError: If the scene cannot be read, has other bands or holds nothing measured.
         """
-        if self.is_multi_label:
-            raise ValueError('A map has one class a cell, and this model says for each class whether it is there.')
-        if tile < 1 or batch_size < 1:
-            raise ValueError('tile is the side of a tile in pixels and batch_size how many are classified at once, '
-                             f'each 1 or more; got {tile} and {batch_size}.')
-        picture = check_map_files(scene, out, probabilities, self.classes)
-        stride = usual_stride(tile) if stride is None else stride
-        counts = np.zeros(NODATA + 1, np.int64)
-        with ExitStack() as stack:
-            with reading_raster(scene):
-                source = stack.enter_context(open_raster(scene))
-            if source.crs is None or source.transform.is_identity:
-                print_log(f"'{scene}' does not say where on Earth it lies, so neither does its map. Control points can "
-                          'be applied before by gdalwarp.', 'current', logging.WARNING)
-            strips = Strips(source, tile, stride, self.sensor, self.model.bands, self.file_bands)
-            columns, rows = strips.num_cells
-            averages = average_tiles(self._scored(strips, batch_size), tile // stride)
-            write = stack.enter_context(map_writer(out, probabilities, self.classes, source, stride, (columns, rows)))
-            for row in track(range(rows), 'rows of the map', console=Console(stderr=True)):
-                counts += np.bincount(write(row, next(averages)[:columns]), minlength=len(counts))
-            known = counts[:len(self.classes)]
-            if not known.any():
-                raise ValueError(f"'{scene}' has no tile of which half is measured (not NaN, nodata or masked).")
-        shares = {name: 100 * float(count / known.sum()) for name, count in zip(self.classes, known)}
-        draw_class_map(out, shares, picture)
-        return shares
+        return map_classes(self, scene, out, tile, stride, probabilities, batch_size)
 
     @property
     def is_multi_label(self):
         """bool: Whether an image may have several classes, or none."""
         return isinstance(self.model.head, MultiLabelClsHead)
+
+    def classify(self, loaded):
+        """Run the pipeline behind its first transform, and the model.
+
+        Args:
+            loaded (Sequence[dict]): What the first transform gives of each image.
+
+        Returns:
+            tuple[list[DataSample], list[Tensor]]: With ``pred_label`` and ``pred_score``; and what the model has seen.
+        """
+        packed = [self._prepare(results) for results in loaded]
+        groups = defaultdict(list)  # of one size each: in a batch of several, the padding of the smaller ones is seen
+        for place, item in enumerate(packed):
+            groups[item['inputs'].shape].append(place)
+        samples = {}
+        for places in groups.values():
+            batch = {key: [packed[place][key] for place in places] for key in ('inputs', 'data_samples')}
+            with torch.inference_mode():
+                samples.update(zip(places, self.model.test_step(batch)))
+        return [samples[place] for place in range(len(packed))], [item['inputs'] for item in packed]
+
+    def unpacked(self, image, mask, name):
+        """What the pipeline's first transform would give of an array in the numbers of files.
+
+        Args:
+            image (np.ndarray): (H, W, bands).
+            mask (np.ndarray | None): Of the same shape, bool: what is measured; None where all is.
+            name (str): For messages.
+        """
+        image = image.copy() if mask is None else fill_invalid(image, mask, self.model.bands, name)
+        return dict(img=image, img_path=name, sample_id=name, img_shape=image.shape[:2], ori_shape=image.shape[:2],
+                    bands=list(self.model.bands), sensor=self.sensor, crs=None, geotransform=None, valid_mask=mask,
+                    unit='stored')
 
     def _loaded(self, entry, number):
         """What the pipeline's first transform gives, of a file or an array."""
@@ -187,8 +188,7 @@ class SceneInferencer:
         if entry.ndim != 3 or entry.shape[2] != len(self.model.bands):
             raise ValueError(f'{name} is an array of the shape {entry.shape}; expected (height, width, '
                              f'{len(self.model.bands)}): {", ".join(self.model.bands)}.')
-        mask = valid_mask(entry, [], get_sensor(self.sensor).nodata)
-        return self._unpacked(entry if mask is None else fill_invalid(entry, mask, self.model.bands, name), mask, name)
+        return self.unpacked(entry, valid_mask(entry, [], get_sensor(self.sensor).nodata), name)
 
     def _result(self, sample):
         labels, scores = sample.pred_label.tolist(), sample.pred_score.tolist()
@@ -205,44 +205,6 @@ class SceneInferencer:
                         scores.min() if len(scores) else None, f'{stem}.png')
         if show:
             Image.open(f'{stem}.png').show()
-
-    def _unpacked(self, image, mask, name):
-        return dict(img=image.copy(), img_path=name, sample_id=name, img_shape=image.shape[:2],
-                    ori_shape=image.shape[:2], bands=list(self.model.bands), sensor=self.sensor, crs=None,
-                    geotransform=None, valid_mask=mask, unit='stored')
-
-    def _scored(self, strips, batch_size):
-        """For each row of tiles the probabilities of its tiles, and which cells are measured."""
-        for image, mask, measured in strips:
-            tiles = strips.tiles(image, mask)
-            scores = np.full((len(tiles), len(self.classes)), np.nan)
-            voting = [place for place, (_, known) in enumerate(tiles) if _has_a_say(known)]
-            for start in range(0, len(voting), batch_size):
-                places = voting[start:start + batch_size]
-                packed = [self._prepare(self._tile(*tiles[place], strips.source.name)) for place in places]
-                scores[places] = [sample.pred_score.cpu().numpy() for sample in self._classify(packed)]
-            yield scores, measured
-
-    def _tile(self, image, mask, name):
-        if mask.all():
-            return self._unpacked(image, None, name)
-        return self._unpacked(fill_invalid(image, mask, self.model.bands, f'a tile of {name}'), mask, name)
-
-    @torch.inference_mode()
-    def _classify(self, packed):
-        """Batches of one size each: in one of several, the padding of the smaller ones would be seen."""
-        groups = defaultdict(list)
-        for place, item in enumerate(packed):
-            groups[item['inputs'].shape].append(place)
-        samples = {}
-        for places in groups.values():
-            batch = {key: [packed[place][key] for place in places] for key in ('inputs', 'data_samples')}
-            samples.update(zip(places, self.model.test_step(batch)))
-        return [samples[place] for place in range(len(packed))]
-
-
-def _has_a_say(mask):
-    return mask.mean() >= 0.5 and mask.any((0, 1)).all()
 
 
 def _expanded(entry):

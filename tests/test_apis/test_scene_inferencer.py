@@ -11,7 +11,7 @@ from PIL import Image
 from rasterio.transform import from_origin
 
 from commands import ROOT, run_command
-from rstoolbox.apis import SceneInferencer, class_map
+from rstoolbox.apis import SceneInferencer, map_file
 from rstoolbox.engine.config import load_config, runner_config
 from rstoolbox.models.checkpoint import CheckpointError
 from rstoolbox.registry import MODELS
@@ -129,14 +129,14 @@ def test_a_map_is_written_as_a_whole_or_not_at_all(classify, scene, tmp_path, mo
             classify.map(**dict(dict(scene=path, out=tmp_path / 'map.tif', tile=16), **options))
     assert path.read_bytes() == before
 
-    check = class_map._check_written
+    check = map_file._check_written
 
     def cut(temporary, *rest):
         with open(temporary, 'r+b') as file:
             file.truncate(300)
         check(temporary, *rest)
 
-    monkeypatch.setattr(class_map, '_check_written', cut)
+    monkeypatch.setattr(map_file, '_check_written', cut)
     with pytest.raises(OSError, match="map.tif' could not be written.* is the disk full"):
         classify.map(path, tmp_path / 'map.tif', tile=16)
     assert not list(tmp_path.glob('*map*'))

@@ -1,8 +1,7 @@
-"""What many overlapping tiles say of a raster, averaged cell by cell and written as a map of classes."""
+"""The files of a map of classes: checked before the work, written row by row, whole or not at all."""
 
 import json
 import warnings
-from collections import deque
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from xml.etree import ElementTree
@@ -18,26 +17,6 @@ from rstoolbox.structures.files import whole_file, write_whole
 from rstoolbox.visualization.figure import colour
 
 NODATA = 255
-
-
-def average_tiles(rows, reach):
-    """Average the scores of all tiles that cover a cell.
-
-    Args:
-        rows (Iterable[tuple[np.ndarray, np.ndarray]]): For each row of tiles, from the top: (tiles, classes) scores,
-            NaN in a tile that has no say; and (reach, tiles + reach - 1) bool, which cells below it are measured.
-        reach (int): How many cells a tile covers in either direction.
-
-    Yields:
-        np.ndarray: For each row of cells (tiles + reach - 1, classes), NaN in one that is not measured or where no tile
-        has a say.
-    """
-    recent = deque(maxlen=reach)
-    for number, (scores, measured) in enumerate(rows):
-        recent.append((number, _spread(scores, reach)))
-        yield _mean([total for _, total in recent], measured[0])
-    for below in range(1, reach):
-        yield _mean([total for row, total in recent if row > number + below - reach], measured[below])
 
 
 def check_map_files(scene, out, probabilities, classes):
@@ -136,22 +115,6 @@ def _check_written(temporary, path, crs):
     if crs and not kept:
         raise ValueError(f"A GeoTIFF cannot hold the scene's coordinate system, {crs.to_string():.60}: bring the scene "
                          'to another, such as by gdalwarp -t_srs.')
-
-
-def _spread(scores, reach):
-    """Sums over the tiles of a row that cover a cell; the last column counts them."""
-    voting = ~np.isnan(scores).any(1, keepdims=True)
-    values = np.concatenate([np.where(voting, scores, 0), voting], axis=1)
-    total = np.zeros((len(values) + reach - 1, values.shape[1]))
-    for shift in range(reach):
-        total[shift:shift + len(values)] += values
-    return total
-
-
-def _mean(totals, measured):
-    total = sum(totals)
-    count = np.where(measured & (total[:, -1] > 0), total[:, -1], np.nan)
-    return total[:, :-1] / count[:, None]
 
 
 def _rgba(index):
