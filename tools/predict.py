@@ -17,7 +17,7 @@ Of a large georeferenced raster, the answers of all tiles become features of a m
 A scene classifier, such as a distilled student, names the class of each image, or maps a raster tile by tile:
 
     python tools/predict.py harbor.jpg --model configs/sembridge/r18_ms2rgb.py --checkpoint best_student.pth
-    python tools/predict.py scene.tif --model configs/sembridge/r18_ms2rgb.py --checkpoint best_student.pth \\
+    python tools/predict.py scene.tif --model configs/sembridge/r18_ms2rgb.py --checkpoint best_student.pth \
         --out landcover.tif --tile 64
 
 A folder stands for the images in it; with a folder as --image2 for the pairs of one name. Each answer is printed as

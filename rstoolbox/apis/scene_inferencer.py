@@ -1,5 +1,7 @@
 """Scene classes from Python: of single images, and of a large raster as a map."""
 
+import hashlib
+import json
 import tempfile
 from collections import defaultdict
 from pathlib import Path
@@ -20,6 +22,7 @@ from rstoolbox.engine.testing import student_config
 from rstoolbox.models import SceneClassifier
 from rstoolbox.models.loading import load_classifier
 from rstoolbox.registry import INFERENCERS, MODELS, TRANSFORMS
+from rstoolbox.structures import content_hash
 from rstoolbox.structures.files import write_json
 from rstoolbox.visualization import draw_prediction
 
@@ -51,6 +54,10 @@ class SceneInferencer:
             those that the data set of the config names, else those that a GeoTIFF describes, else all of the sensor's.
         options (dict, optional): Overrides of the config, from dotted path to value.
 
+    Attributes:
+        classes (tuple[str]): Their names, in the order of the scores.
+        fingerprint (str): 16 hex digits that change with the weights and how images are read.
+
     Raises:
         ConfigError, FileNotFoundError, ValueError, CheckpointError: If the config describes no classifier, its test
             does not read images by :class:`LoadRaster`, or the weights are others or do not name their classes.
@@ -73,6 +80,8 @@ class SceneInferencer:
             raise ValueError(f"The test of '{config}' does not read images by LoadRaster, the first transform of its "
                              'pipeline, so nothing else can be read as it does.')
         self._load, self._prepare = steps[0], Compose(steps[1:])
+        settings = json.dumps([content_hash(checkpoint), run.model, dataset.pipeline], default=repr, sort_keys=True)
+        self.fingerprint = hashlib.sha256(settings.encode()).hexdigest()[:16]
         self.sensor = sensor or dataset.get('sensor') or ('rgb' if set(self.model.bands) == set('RGB') else None)
         if self.sensor is None:
             raise ValueError(f"The data set of '{config}' does not name the sensor of the bands "
@@ -121,7 +130,8 @@ class SceneInferencer:
     def map(self, scene, out, tile, stride=None, probabilities=None, batch_size=64):
         """Map a large raster: classify overlapping tiles, and average in each cell what those that cover it say.
 
-        A tile has no say where less than half of it is measured; a cell without a measured pixel has no class.
+        A tile has no say where less than half of it is measured; a cell without a measured pixel has no class. Until
+        the map is whole its rows are kept in ``<out>.part``, and the same call goes on with them.
 
         Args:
             scene (str | Path): A raster that GDAL reads, with the bands that the model was trained on.

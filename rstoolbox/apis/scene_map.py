@@ -1,8 +1,10 @@
 """A large raster as a map of classes: classified tile by tile, averaged where tiles overlap."""
 
+import hashlib
 import logging
 from collections import deque
 from contextlib import ExitStack
+from itertools import islice
 
 import numpy as np
 from mmengine.logging import print_log
@@ -10,8 +12,10 @@ from rich.console import Console
 from rich.progress import track
 
 from rstoolbox.datasets.transforms.readers import open_raster, reading_raster
+from rstoolbox.structures import content_hash
 from rstoolbox.visualization import draw_class_map
 
+from .kept_rows import KeptRows
 from .map_file import NODATA, check_map_files, map_writer
 from .strips import Strips, usual_stride
 
@@ -21,8 +25,8 @@ def map_classes(inferencer, scene, out, tile, stride=None, probabilities=None, b
     if inferencer.is_multi_label:
         raise ValueError('A map has one class a cell, and this model says for each class whether it is there.')
     if tile < 1 or batch_size < 1:
-        raise ValueError('tile is the side of a tile in pixels and batch_size how many are classified at once, '
-                         f'each 1 or more; got {tile} and {batch_size}.')
+        raise ValueError('tile is the side of a tile in pixels and batch_size how many are classified at once, each 1 '
+                         f'or more; got {tile} and {batch_size}.')
     picture = check_map_files(scene, out, probabilities, inferencer.classes)
     stride = usual_stride(tile) if stride is None else stride
     counts = np.zeros(NODATA + 1, np.int64)
@@ -30,46 +34,68 @@ def map_classes(inferencer, scene, out, tile, stride=None, probabilities=None, b
         with reading_raster(scene):
             source = stack.enter_context(open_raster(scene))
         if source.crs is None or source.transform.is_identity:
-            print_log(f"'{scene}' does not say where on Earth it lies, so neither does its map. Control points can "
-                      'be applied before by gdalwarp.', 'current', logging.WARNING)
+            print_log(f"'{scene}' does not say where on Earth it lies, so neither does its map. Control points can be "
+                      'applied before by gdalwarp.', 'current', logging.WARNING)
         strips = Strips(source, tile, stride, inferencer.sensor, inferencer.model.bands, inferencer.file_bands)
         columns, rows = strips.num_cells
-        averages = average_tiles(_scored(inferencer, strips, batch_size), tile // stride)
+        kept = KeptRows(out, _key(inferencer, scene, strips), (columns, len(inferencer.classes)))
+        if kept.count:
+            print_log(f'{kept.count} of {rows} rows were made before ({kept.path})', 'current')
         write = stack.enter_context(map_writer(out, probabilities, inferencer.classes, source, stride, (columns, rows)))
+        missing = _missing_rows(inferencer, strips, kept.count, batch_size)
         for row in track(range(rows), 'rows of the map', console=Console(stderr=True)):
-            counts += np.bincount(write(row, next(averages)[:columns]), minlength=len(counts))
+            if row >= kept.count:
+                kept.add(next(missing)[:columns])
+            counts += np.bincount(write(row, kept.read(row)), minlength=len(counts))
         known = counts[:len(inferencer.classes)]
         if not known.any():
+            kept.remove()
             raise ValueError(f"'{scene}' has no tile of which half is measured (not NaN, nodata or masked).")
+    kept.remove()
     shares = {name: 100 * float(count / known.sum()) for name, count in zip(inferencer.classes, known)}
     draw_class_map(out, shares, picture)
     return shares
 
 
-def average_tiles(rows, reach):
+def _missing_rows(inferencer, strips, count, batch_size):
+    """The rows of cells behind the first ``count``; tiles that begin above them reach into them."""
+    reach = strips.tile // strips.stride
+    first = min(max(0, count - reach + 1), strips.num_tiles[1] - 1)
+    rows = average_tiles(_scored(inferencer, strips, first, batch_size), reach, first)
+    return islice(rows, count - first, None)
+
+
+def average_tiles(rows, reach, first=0):
     """Average the scores of all tiles that cover a cell.
 
     Args:
         rows (Iterable[tuple[np.ndarray, np.ndarray]]): For each row of tiles, from the top: (tiles, classes) scores,
             NaN in a tile that has no say; and (reach, tiles + reach - 1) bool, which cells below it are measured.
         reach (int): How many cells a tile covers in either direction.
+        first (int): The number of the first row, where those above it are left out.
 
     Yields:
-        np.ndarray: For each row of cells (tiles + reach - 1, classes), NaN in one that is not measured or where no tile
-        has a say.
+        np.ndarray: For each row of cells from the first on (tiles + reach - 1, classes), NaN in one that is not
+        measured or where no tile has a say.
     """
     recent = deque(maxlen=reach)
-    for number, (scores, measured) in enumerate(rows):
+    for number, (scores, measured) in enumerate(rows, first):
         recent.append((number, _spread(scores, reach)))
         yield _mean([total for _, total in recent], measured[0])
     for below in range(1, reach):
         yield _mean([total for row, total in recent if row > number + below - reach], measured[below])
 
 
-def _scored(inferencer, strips, batch_size):
+def _key(inferencer, scene, strips):
+    """Of everything that a row depends on."""
+    text = repr((inferencer.fingerprint, content_hash(scene), strips.tile, strips.stride, strips.sensor, strips.places))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _scored(inferencer, strips, first, batch_size):
     """For each row of tiles the probabilities of its tiles, NaN in one without a say; and which cells are measured."""
     name = f'a tile of {strips.source.name}'
-    for image, mask, measured in strips:
+    for image, mask, measured in strips.rows(first):
         tiles = strips.tiles(image, mask)
         scores = np.full((len(tiles), len(inferencer.classes)), np.nan)
         voting = [place for place, (_, known) in enumerate(tiles) if _has_a_say(known)]

@@ -53,16 +53,16 @@ class Strips:
         return [(image[:, left:left + self.tile], mask[:, left:left + self.tile])
                 for left in range(0, self.num_tiles[0] * self.stride, self.stride)]
 
-    def __iter__(self):
-        """Yield the rows of tiles.
+    def rows(self, first=0):
+        """Read the rows of tiles, from one of them on.
 
         Yields:
             tuple[np.ndarray, np.ndarray, np.ndarray]: Image (tile, width, bands); which of it is measured, bool, of the
             same shape; and which cells below it hold a measured pixel of the raster, (tile / stride, columns) bool.
         """
-        image, mask, inside = self._read(0, self.tile)
+        image, mask, inside = self._read(first * self.stride, first * self.stride + self.tile)
         yield image, mask, self._cells(inside)
-        for row in range(1, self.num_tiles[1]):
+        for row in range(first + 1, self.num_tiles[1]):
             top = (row - 1) * self.stride + self.tile
             image, mask, inside = (np.concatenate([old[self.stride:], new]) for old, new in zip(
                 (image, mask, inside), self._read(top, top + self.stride)))

@@ -139,7 +139,34 @@ def test_a_map_is_written_as_a_whole_or_not_at_all(classify, scene, tmp_path, mo
     monkeypatch.setattr(map_file, '_check_written', cut)
     with pytest.raises(OSError, match="map.tif' could not be written.* is the disk full"):
         classify.map(path, tmp_path / 'map.tif', tile=16)
-    assert not list(tmp_path.glob('*map*'))
+    assert [path.name for path in tmp_path.glob('*map*')] == ['map.tif.part']  # what was computed is not lost
+
+
+@pytest.mark.parametrize('tile, stride, calls', [(16, 4, 9), (16, 4, 1), (16, 4, 22), (20, 20, 3), (36, 6, 2)])
+def test_an_interrupted_map_goes_on_with_its_rows(classify, scene, tmp_path, monkeypatch, tile, stride, calls):
+    path, _ = scene()
+    arguments = dict(scene=path, tile=tile, stride=stride, batch_size=2)
+    whole = classify.map(out=tmp_path / 'whole.tif', probabilities=tmp_path / 'scores.tif', **arguments)
+    count, original = [], SceneInferencer.classify
+
+    def tired(self, loaded):
+        count.append(len(loaded))
+        if len(count) == calls:
+            raise KeyboardInterrupt
+        return original(self, loaded)
+
+    monkeypatch.setattr(SceneInferencer, 'classify', tired)
+    with pytest.raises(KeyboardInterrupt):
+        classify.map(out=tmp_path / 'map.tif', **arguments)
+    assert not (tmp_path / 'map.tif').exists()
+    with (tmp_path / 'map.tif.part').open('ab') as file:
+        file.write(b'half a row')
+    first = len(count)
+    assert classify.map(out=tmp_path / 'map.tif', probabilities=tmp_path / 'p.tif', **arguments) == whole
+    assert not (tmp_path / 'map.tif.part').exists() and len(count) > first
+    for one, other in (('map.tif', 'whole.tif'), ('p.tif', 'scores.tif')):
+        with rasterio.open(tmp_path / one) as made, rasterio.open(tmp_path / other) as expected:
+            np.testing.assert_array_equal(made.read(), expected.read())
 
 
 def test_a_raster_without_coordinates_gives_a_map_without_them(classify, scene, tmp_path):
