@@ -30,6 +30,8 @@ import json
 import sys
 from pathlib import Path
 
+from mmengine.logging import MMLogger
+
 from rstoolbox.apis import FalconInferencer, SceneInferencer
 from rstoolbox.apis.falcon_inferencer import CONFIGS, as_dict
 from rstoolbox.engine.config import resolve
@@ -41,7 +43,7 @@ from rstoolbox.registry import MODELS
 RASTERS, VECTORS = ('.tif', '.tiff'), ('.geojson', '.json', '.gpkg')
 FILES = (*RASTERS, *VECTORS, '.png', '.jpg', '.jpeg', '.shp', '.kml', '.csv', '.jsonl')
 # Which options are of no use to the one or the other, or without a map.
-ANSWERS = ('task', 'prompt', 'image2', 'classes', 'unconstrained')
+ANSWERS = ('task', 'prompt', 'image2', 'classes', 'unconstrained', 'beams')
 CLASSES = ('sensor', 'file_bands', 'probabilities')
 MAPS = ('tile', 'stride', 'probabilities')
 
@@ -69,7 +71,7 @@ def main():
     answers.add_argument('--classes', nargs='+', metavar='NAME',
                          help='the only class names that may be answered (IMG_CLS, REG_CLS_*, PIX_CLS)')
     answers.add_argument('--unconstrained', action='store_true', help='answers may break the grammar of the task')
-    answers.add_argument('--beams', type=count, default=3)
+    answers.add_argument('--beams', type=count, help='default: 3')
     maps = parser.add_argument_group('scene classifiers')
     maps.add_argument('--sensor', help="whose bands the images have, by default that of the config's data set")
     maps.add_argument('--file-bands', nargs='+', metavar='BAND', help='names of the bands in the images')
@@ -77,6 +79,7 @@ def main():
     args = parser.parse_args()
     with readable_errors():
         with contextlib.redirect_stdout(sys.stderr):  # where the log goes from now on
+            MMLogger.get_current_instance()
             talks = is_falcon(args.model)
         is_map = writes_map(args, VECTORS if talks else RASTERS, parser)
         refuse(args, CLASSES if talks else ANSWERS,
@@ -99,7 +102,7 @@ def ask(args, is_map, parser):
             parser.error(f'--image2 names {len(args.image2)} images for {len(images)}')
         images = list(zip(images, args.image2))
     inferencer = FalconInferencer(args.model, args.checkpoint, args.device, constrain=not args.unconstrained,
-                                  num_beams=args.beams)
+                                  num_beams=args.beams or 3)
     if is_map:
         scene, later = images[0] if pairs else (images[0], None)
         frame = inferencer.map(scene, args.task, args.out, later, args.tile, args.stride, args.batch_size, args.classes,
@@ -136,10 +139,10 @@ def is_falcon(model):
         raise ValueError(f"--model: '{model}' is neither the folder of a vision-language model (with a config.json) "
                          f'nor a config ({", ".join(CONFIGS)}). Weights alone are given as --checkpoint, beside the '
                          'config that they were trained with.')
-    kind = resolve(read_config(model)).model.get('type')
-    if kind is None:
-        raise ValueError(f"The model of '{model}' has no type.")
-    return issubclass(MODELS.get(kind), Falcon)
+    described = resolve(read_config(model)).model
+    if not isinstance(described, dict) or not isinstance(described.get('type'), str):
+        raise ValueError(f"The 'model' of '{model}' is no dict with a type, such as SceneClassifier.")
+    return issubclass(MODELS.get(described['type']), Falcon)
 
 
 def writes_map(args, suffixes, parser):

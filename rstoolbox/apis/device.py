@@ -13,6 +13,6 @@ def usable_device(name=None):
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"The device '{device}' cannot be used ({str(error).splitlines()[0]}) Name cpu, or leave it "
-                         'out.') from None
+        reason = str(error).splitlines()[0].rstrip('.')
+        raise ValueError(f"The device '{device}' cannot be used ({reason}). Name cpu, or leave it out.") from None
     return device

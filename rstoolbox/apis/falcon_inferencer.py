@@ -100,7 +100,7 @@ class FalconInferencer:
             _check_classes(classes, head, self.model)
         if batch_size < 1:
             raise ValueError(f'batch_size is how many images are answered at once, 1 or more, got {batch_size}.')
-        folder = Path(out_dir or tempfile.mkdtemp()) if out_dir is not None or show else None
+        folder = Path(tempfile.mkdtemp() if out_dir is None else out_dir) if out_dir is not None or show else None
         for entry in entries:
             _check_entry(entry, head)
         taken = set()
@@ -117,13 +117,15 @@ class FalconInferencer:
                            str(slots.get('category', '')), show)
                 yield sample
 
-
-    @cached_property
+    @property
     def fingerprint(self):
         """str: 16 hex digits that change with the model's weights and how it answers."""
-        settings = repr((sorted(self.model.generation.items()), self.model.constraint is None))
-        weights = weights_fingerprint(self.model.network).numpy().tobytes()
-        return hashlib.sha256(weights + settings.encode()).hexdigest()[:16]
+        settings = sorted(self.model.generation.items()), self.model.constraint is None, self.model.image_size
+        return hashlib.sha256(f'{self._weights} {settings}'.encode()).hexdigest()[:16]
+
+    @cached_property
+    def _weights(self):
+        return weights_fingerprint(self.model.network).tolist()
 
     def map(self, scene, task, out=None, later=None, tile=None, stride=None, batch_size=8, classes=None, **slots):
         """Ask about a large georeferenced scene tile by tile, and put the answers on a map.

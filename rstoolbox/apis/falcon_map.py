@@ -1,8 +1,7 @@
 """Answers about a large georeferenced scene: asked tile by tile, merged, and put where they belong on a map."""
 
-import hashlib
-import json
 import logging
+from contextlib import nullcontext
 
 import numpy as np
 from mmengine.logging import print_log
@@ -11,11 +10,11 @@ from rich.progress import track
 
 from rstoolbox.datasets.falcon.rasters import read_tile, stretch_of
 from rstoolbox.heads import head_for
-from rstoolbox.structures import content_hash
 
 from .answered_tiles import AnsweredTiles
 from .geo import GeoRaster, check_features_file, geopandas, shapely, write_features
 from .merging import cut_by_edges, dissolve, keep_best, shapes_of
+from .part_file import PartFile, key_of
 
 OBJECTS = ('REG_DET_HBB', 'REG_DET_OBB', 'REG_VG')
 AREAS = ('PIX_SEG', 'PIX_CHG')
@@ -41,32 +40,44 @@ def map_answers(ask, scene, task, out=None, later=None, tile=None, stride=None, 
     if later is not None:
         raster.check_same_grid(rasters[1])
     if out is not None:
-        check_features_file(out, task, raster.crs)
+        check_features_file(out, task, rasters)
+    head.prompt(**slots)  # refuses what it does not know, before anything is read
+    looks = [stretch_of(raster.path) for raster in rasters]
     tiles = raster.tiles(tile, stride)
-    known = None if out is None else AnsweredTiles(out, _key(ask, rasters, task, tiles, classes, slots), head)
-    found = _ask(ask, rasters, tiles, task, known, batch_size, classes, slots)
+    files = [name for raster in rasters for name in raster.files]
+    key = key_of(files, ask.fingerprint, task, tiles, classes, slots) if out is not None else None
+    with nullcontext() if out is None else PartFile(out, key) as part:
+        known = {} if part is None else AnsweredTiles(part, head)
+        if known:
+            print_log(f'{len(known)} of {len(tiles)} tiles were answered before ({part.path})', 'current')
+        found = _ask(ask, rasters, looks, tiles, task, known, batch_size, classes, slots)
+        if not found:
+            raise ValueError(f"'{scene}' holds nothing measured: all of its pixels are nodata or masked.")
+        frame = _frame(found, tiles, raster, dict(task=task, **slots), task)
+        if part is not None:
+            write_features(frame, out, task)
+            part.remove()
+    return frame
+
+
+def _frame(found, tiles, raster, columns, task):
+    """The features, in the raster's coordinates."""
     unread = sum(answer.failures for answer in found.values())
     if unread:
         print_log(f'{unread} parts of the answers could not be read and are not on the map.', 'current',
                   logging.WARNING)
-    columns = dict(task=task, **slots)
     if task.startswith('IMG_'):
         frame = _footprints(found, tiles, columns)
     else:
         frame = _shapes(found, tiles, raster.size, columns, task)
-    frame = frame.set_geometry(raster.coordinates(frame.geometry.values), crs=raster.crs)
-    if out is not None:
-        write_features(frame, out, task)
-        known.remove()
-    return frame
+    return frame.set_geometry(raster.coordinates(frame.geometry.values), crs=raster.crs)
 
 
-def _ask(ask, rasters, tiles, task, known, batch_size, classes, slots):
+def _ask(ask, rasters, looks, tiles, task, known, batch_size, classes, slots):
     """The answer about each tile that is measured, by its number."""
-    looks = [stretch_of(raster.path) for raster in rasters]
     found, waiting = {}, {}
     for number, place in enumerate(track(tiles, 'tiles', console=Console(stderr=True))):
-        if known is not None and number in known:
+        if number in known:
             found[number] = known.get(number, (place[2] - place[0], place[3] - place[1]))
         else:
             images = tuple(read_tile(raster.path, place, look) for raster, look in zip(rasters, looks))
@@ -76,16 +87,10 @@ def _ask(ask, rasters, tiles, task, known, batch_size, classes, slots):
             samples = ask(list(waiting.values()), task, batch_size=batch_size, classes=classes, **slots)
             for answered, sample in zip(waiting, samples, strict=True):
                 found[answered] = sample.pred_answer
-                if known is not None:
+                if isinstance(known, AnsweredTiles):
                     known.add(answered, sample.pred_answer)
             waiting = {}
     return dict(sorted(found.items()))
-
-
-def _key(ask, rasters, *settings):
-    """Of everything that an answer depends on."""
-    text = json.dumps([ask.fingerprint, [content_hash(raster.path) for raster in rasters], settings], default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _footprints(found, tiles, columns):

@@ -30,6 +30,7 @@ class GeoRaster:
         size (tuple[int, int]): Width and height in pixels.
         crs (rasterio.crs.CRS): The coordinate system.
         transform (affine.Affine): From pixels, x before y, to its coordinates.
+        files (list[str]): All that it is read from.
 
     Raises:
         ValueError: If it is no raster, or does not say where it lies.
@@ -39,6 +40,7 @@ class GeoRaster:
         self.path = path
         with reading_raster(path), open_raster(path) as source:
             self.size, self.crs, self.transform = (source.width, source.height), source.crs, source.transform
+            self.files = source.files or [str(path)]
         if self.crs is None or self.transform.is_identity:
             raise ValueError(f"'{path}' does not say where on Earth it lies (no coordinate system, or no transform), "
                              'so that what is found in it has no place on a map. Ask about it as an ordinary image, or '
@@ -74,27 +76,25 @@ class GeoRaster:
                          'as by gdalwarp -t_srs -te -ts.')
 
 
-def check_features_file(out, layer, crs):
+def check_features_file(out, layer, rasters):
     """Find what would keep :func:`write_features` from writing, before hours of answers.
 
     Raises:
-        ConfigError, ValueError: If nothing can be written there, the name says no known format, a GeoPackage holds
-            other layers, or the coordinate system cannot be brought to longitude and latitude.
+        ConfigError, ValueError: If nothing can be written there, the name says no known format, the file is one of the
+            rasters or a GeoPackage that holds something else, or their place cannot be said in longitude and latitude.
     """
     suffix = Path(out).suffix.lower()
     if suffix not in (*GEOJSON, GEOPACKAGE):
         raise ValueError(f"Features are written as GeoJSON (.geojson) or GeoPackage (.gpkg); '{out}' ends in neither.")
+    if Path(out).resolve() in {Path(raster.path).resolve() for raster in rasters}:
+        raise ValueError(f"'{out}' is the scene itself: name another file.")
     check_output('out', out)
     if suffix == GEOPACKAGE and Path(out).is_file():
         others = _layers(out) - {layer}
         if others:
             raise ValueError(f"'{out}' holds the layer {sorted(others)[0]}, which would be lost: name another file.")
     elif suffix in GEOJSON:
-        try:
-            pyproj.Transformer.from_crs(crs.to_wkt(), WGS84, always_xy=True)
-        except pyproj.exceptions.ProjError as error:
-            raise ValueError(f"GeoJSON holds longitude and latitude, which the scene's coordinate system does not lead "
-                             f'to ({error}). Name a .gpkg, which holds its own coordinates.') from None
+        _check_degrees(rasters[0])
 
 
 def write_features(frame, out, layer):
@@ -120,7 +120,21 @@ def _layers(path):
     try:
         return {str(name) for name in pyogrio.list_layers(path)[:, 0]}
     except pyogrio.errors.DataSourceError:
-        raise ValueError(f"'{path}' is there and no GeoPackage: name another file.") from None
+        raise ValueError(f"'{path}' is there and holds no layers of features: name another file.") from None
+
+
+def _check_degrees(raster):
+    width, height = raster.size
+    corners = _applied(raster.transform, np.array([(0, 0), (width, 0), (0, height), (width, height)], float))
+    try:
+        to_degrees = pyproj.Transformer.from_crs(raster.crs.to_wkt(), WGS84, always_xy=True)
+        if np.isfinite(to_degrees.transform(*corners.T)).all():
+            return
+        reason = 'its corners lie nowhere on Earth'
+    except pyproj.exceptions.ProjError as error:
+        reason = str(error)
+    raise ValueError(f"GeoJSON holds longitude and latitude, which the coordinates of '{raster.path}' do not lead to "
+                     f'({reason}). Name a .gpkg, which holds its own coordinates.')
 
 
 def _applied(transform, points):

@@ -32,10 +32,12 @@ def check_map_files(scene, out, probabilities, classes):
     picture = Path(out).with_suffix('.png')
     if len(classes) > NODATA:
         raise ValueError(f'A map tells at most {NODATA} classes apart, and the model has {len(classes)}.')
-    for path in filter(None, (out, probabilities)):
+    for path in (out,) if probabilities is None else (out, probabilities):
         if Path(path).suffix.lower() not in ('.tif', '.tiff'):
             raise ValueError(f"A map is written as GeoTIFF; '{path}' should end in .tif.")
-    files = dict(scene=scene, out=out, picture=picture, **({'probabilities': probabilities} if probabilities else {}))
+    files = dict(scene=scene, out=out, picture=picture)
+    if probabilities is not None:
+        files['probabilities'] = probabilities
     if len({Path(path).resolve() for path in files.values()}) < len(files):
         raise ValueError('Scene, map, the picture of it (.png) and probabilities are different files; got '
                          + ', '.join(f"{name} '{path}'" for name, path in files.items()) + '.')
@@ -99,6 +101,9 @@ def map_writer(out, probabilities, classes, source, stride, size):
             return found
 
         yield write
+    for path in filter(None, (out, probabilities)):
+        for suffix in ('.ovr', '.msk'):  # of an earlier map
+            Path(f'{path}{suffix}').unlink(missing_ok=True)
     _name_categories(out, classes)
 
 

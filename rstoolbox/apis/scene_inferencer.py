@@ -22,7 +22,7 @@ from rstoolbox.engine.testing import student_config
 from rstoolbox.models import SceneClassifier
 from rstoolbox.models.loading import load_classifier
 from rstoolbox.registry import INFERENCERS, MODELS, TRANSFORMS
-from rstoolbox.structures import content_hash
+from rstoolbox.structures import with_contents
 from rstoolbox.structures.files import write_json
 from rstoolbox.visualization import draw_prediction
 
@@ -80,8 +80,8 @@ class SceneInferencer:
             raise ValueError(f"The test of '{config}' does not read images by LoadRaster, the first transform of its "
                              'pipeline, so nothing else can be read as it does.')
         self._load, self._prepare = steps[0], Compose(steps[1:])
-        settings = json.dumps([content_hash(checkpoint), run.model, dataset.pipeline], default=repr, sort_keys=True)
-        self.fingerprint = hashlib.sha256(settings.encode()).hexdigest()[:16]
+        settings = with_contents([str(checkpoint), run.model.to_dict(), list(dataset.pipeline)])
+        self.fingerprint = hashlib.sha256(json.dumps(settings, default=repr).encode()).hexdigest()[:16]
         self.sensor = sensor or dataset.get('sensor') or ('rgb' if set(self.model.bands) == set('RGB') else None)
         if self.sensor is None:
             raise ValueError(f"The data set of '{config}' does not name the sensor of the bands "
@@ -113,7 +113,7 @@ class SceneInferencer:
         if batch_size < 1:
             raise ValueError(f'batch_size is how many images are classified at once, 1 or more, got {batch_size}.')
         check_output('out_dir', out_dir, folder=True)
-        folder = Path(out_dir or tempfile.mkdtemp()) if out_dir is not None or show else None
+        folder = Path(tempfile.mkdtemp() if out_dir is None else out_dir) if out_dir is not None or show else None
         single = isinstance(images, (str, Path, np.ndarray, Image.Image))
         entries = [part for entry in ([images] if single else images) for part in _expanded(entry)]
         taken = set()

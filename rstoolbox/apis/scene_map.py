@@ -1,6 +1,5 @@
 """A large raster as a map of classes: classified tile by tile, averaged where tiles overlap."""
 
-import hashlib
 import logging
 from collections import deque
 from contextlib import ExitStack
@@ -12,11 +11,11 @@ from rich.console import Console
 from rich.progress import track
 
 from rstoolbox.datasets.transforms.readers import open_raster, reading_raster
-from rstoolbox.structures import content_hash
 from rstoolbox.visualization import draw_class_map
 
 from .kept_rows import KeptRows
 from .map_file import NODATA, check_map_files, map_writer
+from .part_file import PartFile, key_of
 from .strips import Strips, usual_stride
 
 
@@ -29,7 +28,6 @@ def map_classes(inferencer, scene, out, tile, stride=None, probabilities=None, b
                          f'or more; got {tile} and {batch_size}.')
     picture = check_map_files(scene, out, probabilities, inferencer.classes)
     stride = usual_stride(tile) if stride is None else stride
-    counts = np.zeros(NODATA + 1, np.int64)
     with ExitStack() as stack:
         with reading_raster(scene):
             source = stack.enter_context(open_raster(scene))
@@ -38,23 +36,32 @@ def map_classes(inferencer, scene, out, tile, stride=None, probabilities=None, b
                       'applied before by gdalwarp.', 'current', logging.WARNING)
         strips = Strips(source, tile, stride, inferencer.sensor, inferencer.model.bands, inferencer.file_bands)
         columns, rows = strips.num_cells
-        kept = KeptRows(out, _key(inferencer, scene, strips), (columns, len(inferencer.classes)))
+        part = stack.enter_context(PartFile(out, key_of(
+            source.files or [str(scene)], inferencer.fingerprint, tile, stride, strips.sensor.name, strips.places)))
+        kept = KeptRows(part, (columns, len(inferencer.classes)))
         if kept.count:
-            print_log(f'{kept.count} of {rows} rows were made before ({kept.path})', 'current')
-        write = stack.enter_context(map_writer(out, probabilities, inferencer.classes, source, stride, (columns, rows)))
-        missing = _missing_rows(inferencer, strips, kept.count, batch_size)
-        for row in track(range(rows), 'rows of the map', console=Console(stderr=True)):
-            if row >= kept.count:
-                kept.add(next(missing)[:columns])
-            counts += np.bincount(write(row, kept.read(row)), minlength=len(counts))
-        known = counts[:len(inferencer.classes)]
-        if not known.any():
-            kept.remove()
-            raise ValueError(f"'{scene}' has no tile of which half is measured (not NaN, nodata or masked).")
-    kept.remove()
-    shares = {name: 100 * float(count / known.sum()) for name, count in zip(inferencer.classes, known)}
-    draw_class_map(out, shares, picture)
+            print_log(f'{kept.count} of {rows} rows were made before ({part.path})', 'current')
+        with map_writer(out, probabilities, inferencer.classes, source, stride, (columns, rows)) as write:
+            counts = _write_rows(inferencer, strips, kept, write, batch_size)
+            known = counts[:len(inferencer.classes)]
+            if not known.any():
+                part.remove()
+                raise ValueError(f"'{scene}' has no tile of which half is measured (not NaN, nodata or masked).")
+        shares = {name: 100 * float(count / known.sum()) for name, count in zip(inferencer.classes, known)}
+        draw_class_map(out, shares, picture)
+        part.remove()
     return shares
+
+
+def _write_rows(inferencer, strips, kept, write, batch_size):
+    """Write every row, the kept ones and the missing; returns how many cells hold each number."""
+    columns, rows = strips.num_cells
+    missing, counts = _missing_rows(inferencer, strips, kept.count, batch_size), np.zeros(NODATA + 1, np.int64)
+    for row in track(range(rows), 'rows of the map', console=Console(stderr=True)):
+        if row >= kept.count:
+            kept.add(next(missing)[:columns])
+        counts += np.bincount(write(row, kept.read(row)), minlength=len(counts))
+    return counts
 
 
 def _missing_rows(inferencer, strips, count, batch_size):
@@ -84,12 +91,6 @@ def average_tiles(rows, reach, first=0):
         yield _mean([total for _, total in recent], measured[0])
     for below in range(1, reach):
         yield _mean([total for row, total in recent if row > number + below - reach], measured[below])
-
-
-def _key(inferencer, scene, strips):
-    """Of everything that a row depends on."""
-    text = repr((inferencer.fingerprint, content_hash(scene), strips.tile, strips.stride, strips.sensor, strips.places))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _scored(inferencer, strips, first, batch_size):

@@ -1,6 +1,7 @@
 """Answers about a large scene on a map."""
 
 import json
+import os
 from types import SimpleNamespace
 
 import geopandas
@@ -15,9 +16,12 @@ from scipy import ndimage
 
 from commands import run_command
 from rstoolbox.apis import FalconInferencer
+from rstoolbox.apis.answered_tiles import AnsweredTiles
 from rstoolbox.apis.falcon_map import map_answers
 from rstoolbox.apis.geo import GeoRaster
 from rstoolbox.apis.merging import shapes_of
+from rstoolbox.apis.part_file import PartFile
+from rstoolbox.heads import head_for
 from rstoolbox.models.falcon import Falcon, load_tokenizer
 from rstoolbox.structures import Answer
 
@@ -180,6 +184,45 @@ def test_tiles_of_sixteen_bits_share_one_stretch_and_dark_ones_are_asked_about(t
     assert len(seen) == 12 and {0} in seen
 
 
+def test_what_is_kept_is_read_as_far_as_it_is_sound_and_by_one_run(tmp_path):
+    out, head = tmp_path / 'found.geojson', head_for('IMG_CAP')
+    with PartFile(out, '0' * 16) as part:
+        kept = AnsweredTiles(part, head)
+        for tile, text in enumerate(('Ein Fluß.', 'one\u2028two\x85three')):
+            kept.add(tile, Answer(text=text))
+        with pytest.raises(ValueError, match='is being written: another run'), PartFile(out, '0' * 16):
+            pass
+    whole = part.path.read_bytes()
+    for tail in (b'{"tile": 2, "text": "\xc3', b'\xff\xfe\n', b'5\n{"tile": 3, "text": "c", "scores": null}\n', b''):
+        part.path.write_bytes(whole + tail)
+        with PartFile(out, '0' * 16) as part:
+            kept = AnsweredTiles(part, head)
+            assert len(kept) == 2 and kept.get(1, (9, 9)).text == 'one\u2028two\x85three' and 2 not in kept
+        assert part.path.read_bytes() == whole
+    part.path.write_bytes(whole[:7])  # not even the key was written
+    with PartFile(out, '0' * 16) as part:
+        assert len(AnsweredTiles(part, head)) == 0
+        part.remove()
+    assert not os.listdir(tmp_path)
+    part.path.mkdir()
+    with pytest.raises(ValueError, match="found.geojson.part', where what is done .* cannot be written"), part:
+        pass
+
+
+@pytest.mark.parametrize('count, profile', [(4, dict(photometric='rgb', alpha='yes')), (2, dict(alpha='yes'))])
+def test_what_is_transparent_is_not_seen(tmp_path, count, profile):
+    path = tmp_path / 'scene.tif'
+    values = np.full((count, HEIGHT, WIDTH), 200, np.uint8)
+    values[-1, :, 70:] = 0
+    for dtype in ('uint8', 'uint16'):
+        with rasterio.open(path, 'w', driver='GTiff', width=WIDTH, height=HEIGHT, count=count, dtype=dtype,
+                           crs='EPSG:32633', transform=ORIGIN, **profile) as file:
+            file.write(values.astype(dtype))
+            file.write(np.full((HEIGHT, WIDTH), 10, dtype)[:9], 1, window=((0, 9), (0, WIDTH)))
+        frame = map_answers(Eye(), path, 'IMG_CT', category='field', tile=40)
+        assert len(frame) == 6  # of twelve
+
+
 def test_a_palette_is_seen_in_its_colours(tmp_path):
     path = write_scene(tmp_path / 'scene.tif', [])
     with rasterio.open(path, 'w', driver='GTiff', width=WIDTH, height=HEIGHT, count=1, dtype='uint8',
@@ -225,8 +268,11 @@ def test_an_interrupted_map_goes_on_with_its_answers(tmp_path):
         map_answers(tired, **arguments)
     tired.last = None
     asked.clear()
-    map_answers(tired, **dict(arguments, category='plane'))  # another question
-    assert len(asked) == len(GeoRaster(path).tiles(64, 48))
+    with pytest.raises(ValueError, match="found.geojson.part' holds what another map has so far.* delete it"):
+        map_answers(tired, **dict(arguments, category='plane'))
+    with pytest.raises(ValueError, match="needs 'category'"):
+        map_answers(tired, **{key: value for key, value in arguments.items() if key != 'category'})
+    assert not asked and len(map_answers(tired, **arguments)) == 2 and len(asked) == 4
 
 
 @pytest.mark.parametrize('options, message', [
@@ -239,14 +285,19 @@ def test_an_interrupted_map_goes_on_with_its_answers(tmp_path):
     (dict(task='REG_DET_HBB', batch_size=0, category='ship'), 'each 1 or more; got 64, 48 and 0'),
     (dict(task='REG_DET_HBB', out='scene.tif/a.gpkg', category='ship'), "out: '.*a.gpkg' cannot be written"),
     (dict(task='REG_DET_HBB', out='other.gpkg', category='ship'), "other.gpkg' holds the layer PIX_SEG, which would"),
-    (dict(task='REG_DET_HBB', out='text.gpkg', category='ship'), "text.gpkg' is there and no GeoPackage"),
-    (dict(task='REG_DET_HBB', scene='local.tif', out='a.geojson', category='ship'), 'does not lead to .* Name a .gpkg'),
+    (dict(task='REG_DET_HBB', out='text.gpkg', category='ship'), "text.gpkg' is there and holds no layers"),
+    (dict(task='REG_DET_HBB', out='scene.tif', category='ship'), 'GeoJSON .* ends in neither'),
+    (dict(task='REG_DET_HBB', scene='far.tif', out='a.geojson', category='ship'), 'nowhere on Earth.* Name a .gpkg'),
+    (dict(task='REG_DET_HBB', scene='empty.tif', category='ship'), "empty.tif' holds nothing measured"),
+    (dict(task='REG_DET_HBB', scene='local.tif', out='a.geojson', category='ship'), 'do not lead to .* Name a .gpkg'),
     (dict(task='REG_DET_HBB', tile=10, stride=11, category='ship'), 'at most as many.* got 10, 11 and 8'),
 ])
 def test_what_cannot_be_mapped_is_explained(tmp_path, monkeypatch, options, message):
     monkeypatch.chdir(tmp_path)
     write_scene('scene.tif', [])
     write_scene('flat.tif', [], crs=None, transform=None)
+    write_scene('far.tif', [], transform=from_origin(5e9, 5e9, 2, 2))
+    write_scene('empty.tif', [], nodata=10)
     write_scene('local.tif', [], crs='LOCAL_CS["site",UNIT["metre",1]]')
     map_answers(Eye(), 'scene.tif', 'PIX_SEG', 'other.gpkg', category='ship')
     for name in ('text.tif', 'text.gpkg'):

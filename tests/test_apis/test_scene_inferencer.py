@@ -162,6 +162,8 @@ def test_an_interrupted_map_goes_on_with_its_rows(classify, scene, tmp_path, mon
     with (tmp_path / 'map.tif.part').open('ab') as file:
         file.write(b'half a row')
     first = len(count)
+    with pytest.raises(ValueError, match='holds what another map has so far'):
+        classify.map(path, tmp_path / 'map.tif', tile=12)
     assert classify.map(out=tmp_path / 'map.tif', probabilities=tmp_path / 'p.tif', **arguments) == whole
     assert not (tmp_path / 'map.tif.part').exists() and len(count) > first
     for one, other in (('map.tif', 'whole.tif'), ('p.tif', 'scores.tif')):

@@ -81,7 +81,7 @@ def stretch_of(path, most_pixels=2**22):
     """
     with _opened(path) as source:
         step = max(1, (source.width * source.height / most_pixels) ** 0.5)
-        values = _measured(source, path, shape=[max(1, round(side / step)) for side in (source.height, source.width)])
+        values = _measured(source, path, shape=tuple(max(1, round(side / step)) for side in source.shape))
     return None if values.dtype == np.uint8 else _percentiles(values, path)
 
 

@@ -62,7 +62,7 @@ def weights_fingerprint(network):
     digest = hashlib.sha256()
     for name, value in network.named_parameters():
         digest.update(name.encode())
-        digest.update(value.detach().cpu().contiguous().numpy())
+        digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
     return torch.tensor(list(digest.digest()), dtype=torch.uint8)
 
 

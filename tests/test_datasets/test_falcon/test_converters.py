@@ -158,6 +158,7 @@ def test_bad_sources_are_named(tmp_path):
     (dict(width=160, height=120), {}, "image 1 is said to have 160 x 120 pixels, but '.*a.png' has 80 x 60"),
     (dict(file_name=None), {}, 'image 1 has no "file_name", only id'),
     ({}, dict(bbox=None), 'annotation 1 has no "bbox" of four numbers'),
+    ({}, dict(bbox=[[1], [2], [3], [4]]), 'annotation 1 has no "bbox" of four numbers'),
     ({}, dict(bbox=[1, 2, float('nan'), 4]), "the annotation of '.*a.png': A coordinate is not a finite number"),
     ({}, dict(segmentation=[[1, 2, 3, 4, 5, 6, 7]]), 'annotation 1 .* "segmentation" that is neither'),
 ])

@@ -37,7 +37,7 @@ class CocoRecords(ObjectConverter):
                 continue
             scene, size = scenes[entry['image_id']]
             try:
-                x, y, width, height = entry['bbox']
+                x, y, width, height = map(float, entry['bbox'])
                 box = [x, y, x + width, y + height]
                 rings = _rings(entry.get('segmentation'), size)
             except (KeyError, TypeError, ValueError) as error:

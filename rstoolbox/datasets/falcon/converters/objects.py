@@ -81,8 +81,8 @@ class ObjectConverter(Converter):
 
     def _check_inside(self, thing, number, path, size):
         """What reaches over a side is cut off there; an object with no point inside belongs to other pixels."""
-        for corners in (thing.bbox, thing.quad, *(thing.polygon or ())):
-            points = np.reshape(() if corners is None else corners, (-1, 2))
+        for rings in filter(None, ([thing.bbox], [thing.quad], thing.polygon)):
+            points = np.concatenate([np.reshape(() if ring is None else ring, (-1, 2)) for ring in rings])
             if len(points) and ((points.max(0) < 0) | (points.min(0) > size)).any():
                 raise ValueError(f"'{self.source}', object {number} of '{path}': a {thing.category} at "
                                  f'{np.round(points, 1).ravel().tolist()!s:.80} lies outside of the image of '

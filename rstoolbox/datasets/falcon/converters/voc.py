@@ -22,7 +22,8 @@ class VocRecords(ListedFiles, ObjectConverter):
             try:
                 tree = ElementTree.parse(path).getroot()
                 objects = [_object(*pair) for pair in enumerate(tree.iter('object'), 1)]
-                told = tuple(int(tree.findtext(f'size/{side}') or 0) for side in ('width', 'height'))
+                told = tuple(int(float((tree.findtext(f'size/{side}') or '').strip() or 0))
+                             for side in ('width', 'height'))
             except (ElementTree.ParseError, ValueError) as error:
                 raise ValueError(f"'{path}' is no VOC annotation: {error}") from None
             name = Path((tree.findtext('filename') or f'{path.stem}.jpg').strip()).name
