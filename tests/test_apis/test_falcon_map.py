@@ -1,7 +1,6 @@
 """Answers about a large scene on a map."""
 
 import json
-import os
 from types import SimpleNamespace
 
 import geopandas
@@ -16,12 +15,9 @@ from scipy import ndimage
 
 from commands import run_command
 from rstoolbox.apis import FalconInferencer
-from rstoolbox.apis.answered_tiles import AnsweredTiles
 from rstoolbox.apis.falcon_map import map_answers
 from rstoolbox.apis.geo import GeoRaster
 from rstoolbox.apis.merging import shapes_of
-from rstoolbox.apis.part_file import PartFile
-from rstoolbox.heads import head_for
 from rstoolbox.models.falcon import Falcon, load_tokenizer
 from rstoolbox.structures import Answer
 
@@ -182,31 +178,6 @@ def test_tiles_of_sixteen_bits_share_one_stretch_and_dark_ones_are_asked_about(t
     map_answers(Watching(), path, 'IMG_CT', category='ship', tile=40)
     assert set().union(*seen) == {0, 255}  # 2000 is white as 3000 is, in every tile; 1000 is black
     assert len(seen) == 12 and {0} in seen
-
-
-def test_what_is_kept_is_read_as_far_as_it_is_sound_and_by_one_run(tmp_path):
-    out, head = tmp_path / 'found.geojson', head_for('IMG_CAP')
-    with PartFile(out, '0' * 16) as part:
-        kept = AnsweredTiles(part, head)
-        for tile, text in enumerate(('Ein Fluß.', 'one\u2028two\x85three')):
-            kept.add(tile, Answer(text=text))
-        with pytest.raises(ValueError, match='is being written: another run'), PartFile(out, '0' * 16):
-            pass
-    whole = part.path.read_bytes()
-    for tail in (b'{"tile": 2, "text": "\xc3', b'\xff\xfe\n', b'5\n{"tile": 3, "text": "c", "scores": null}\n', b''):
-        part.path.write_bytes(whole + tail)
-        with PartFile(out, '0' * 16) as part:
-            kept = AnsweredTiles(part, head)
-            assert len(kept) == 2 and kept.get(1, (9, 9)).text == 'one\u2028two\x85three' and 2 not in kept
-        assert part.path.read_bytes() == whole
-    part.path.write_bytes(whole[:7])  # not even the key was written
-    with PartFile(out, '0' * 16) as part:
-        assert len(AnsweredTiles(part, head)) == 0
-        part.remove()
-    assert not os.listdir(tmp_path)
-    part.path.mkdir()
-    with pytest.raises(ValueError, match="found.geojson.part', where what is done .* cannot be written"), part:
-        pass
 
 
 @pytest.mark.parametrize('count, profile', [(4, dict(photometric='rgb', alpha='yes')), (2, dict(alpha='yes'))])
