@@ -9,20 +9,21 @@ class AnsweredTiles:
     """A line of JSON for each answered tile in a file.
 
     Args:
-        part (PartFile): The file.
+        part (PartFile, optional): The file; without one nothing is kept.
         head (TaskHead): Reads the answers.
     """
 
     def __init__(self, part, head):
         self._part, self.head, self._answers, sound = part, head, {}, 0
-        for line in part.read().split(b'\n')[:-1]:
+        for line in part.read().split(b'\n')[:-1] if part else ():
             try:
                 content = json.loads(line)
                 self._answers[content['tile']] = content['text'], content['scores']
             except (ValueError, KeyError, TypeError):
                 break
             sound += len(line) + 1
-        part.truncate(sound)  # what was being written when the map was interrupted is no answer
+        if part:
+            part.truncate(sound)  # what was being written when the map was interrupted is no answer
 
     def __contains__(self, tile):
         return tile in self._answers
@@ -39,5 +40,7 @@ class AnsweredTiles:
 
     def add(self, tile, answer):
         """Keep an answer."""
+        if not self._part:
+            return
         scores = None if answer.scores is None else answer.scores.tolist()
         self._part.append(json.dumps(dict(tile=tile, text=answer.text, scores=scores)).encode() + b'\n')

@@ -47,11 +47,13 @@ def map_answers(ask, scene, task, out=None, later=None, tile=None, stride=None, 
     files = [name for raster in rasters for name in raster.files]
     key = key_of(files, ask.fingerprint, task, tiles, classes, slots) if out is not None else None
     with nullcontext() if out is None else PartFile(out, key) as part:
-        known = {} if part is None else AnsweredTiles(part, head)
-        if known:
+        known = AnsweredTiles(part, head)
+        if len(known):
             print_log(f'{len(known)} of {len(tiles)} tiles were answered before ({part.path})', 'current')
         found = _ask(ask, rasters, looks, tiles, task, known, batch_size, classes, slots)
         if not found:
+            if part is not None:
+                part.remove()
             raise ValueError(f"'{scene}' holds nothing measured: all of its pixels are nodata or masked.")
         frame = _frame(found, tiles, raster, dict(task=task, **slots), task)
         if part is not None:
@@ -87,8 +89,7 @@ def _ask(ask, rasters, looks, tiles, task, known, batch_size, classes, slots):
             samples = ask(list(waiting.values()), task, batch_size=batch_size, classes=classes, **slots)
             for answered, sample in zip(waiting, samples, strict=True):
                 found[answered] = sample.pred_answer
-                if isinstance(known, AnsweredTiles):
-                    known.add(answered, sample.pred_answer)
+                known.add(answered, sample.pred_answer)
             waiting = {}
     return dict(sorted(found.items()))
 
