@@ -1,7 +1,5 @@
 """Segmentation and change: polygons drawn into masks and compared."""
 
-from functools import reduce
-
 import numpy as np
 from pycocotools import mask as rle
 
@@ -44,9 +42,7 @@ def score_masks(records):
 
 
 def draw(polygons, size):
-    """Draw all instances into one mask; rings of less than three corners are left out.
-
-    Of the rings of an instance, one within another is a hole and one beside it another part (the even-odd rule).
+    """Draw the rings of all instances into one mask; rings of less than three corners are left out.
 
     Args:
         polygons (list[list[np.ndarray]]): Instances, rings, (K, 2) corners in pixels.
@@ -56,15 +52,10 @@ def draw(polygons, size):
         dict: COCO's run-length code of the union.
     """
     width, height = size
-    instances = [[np.asarray(ring, np.float64).ravel().tolist() for ring in instance if len(ring) >= 3]
-                 for instance in polygons]
-    return rle.merge([_even_odd(rle.frPyObjects(rings, height, width)) for rings in instances if rings] or
+    rings = [np.asarray(ring, np.float64).ravel().tolist() for instance in polygons for ring in instance
+             if len(ring) >= 3]
+    return rle.merge(rle.frPyObjects(rings, height, width) if rings else
                      [rle.encode(np.zeros((height, width), np.uint8, order='F'))])
-
-
-def _even_odd(codes):
-    # Most instances are one ring, which need not be decoded.
-    return codes[0] if len(codes) == 1 else rle.encode(reduce(np.bitwise_xor, map(rle.decode, codes)))
 
 
 def _fold(code):

@@ -161,14 +161,6 @@ def test_masks_are_scored_for_each_class():
     assert per_class['road']['support'] == 1
 
 
-def test_a_ring_within_another_is_a_hole_and_one_beside_it_a_part():
-    square = answer('PIX_SEG', [(0, 0, 20, 20)], '')
-    rings = [np.reshape(corners(box), (4, 2)) for box in ((0, 0, 20, 20), (5, 5, 15, 15), (30, 0, 40, 10))]
-    for polygons, expected in (([rings[:2]], 75), ([rings], 60), ([[ring] for ring in rings[:2]], 100)):
-        scalars, _ = score_records([ScoredRecord('PIX_SEG', Answer(polygons=polygons), square, SIZE)])
-        assert scalars['PIX_SEG/mIoU'] == pytest.approx(expected)
-
-
 def test_a_decimal_keeps_its_point_and_counts_are_compared_as_numbers():
     made = [ScoredRecord('IMG_CT', Answer(text='2.50', count=2.5), Answer(text='2.5.', count=2.5)),
             ScoredRecord('IMG_CT', Answer(text='many', failures=1), Answer(text='4', count=4)),
