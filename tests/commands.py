@@ -35,6 +35,20 @@ def run_command(tool, *arguments, cwd=ROOT, timeout=900, **environment):
         return _Fork([ROOT / 'tools' / tool, *arguments], folder, cwd, environment).finish(timeout)
 
 
+def start_command(tool, *arguments, log):
+    """Start a tool, and go on.
+
+    Args:
+        tool (str): Its path below ``tools/``.
+        arguments: As on the command line.
+        log (str | Path): Its output goes to the end of this file.
+
+    Returns:
+        Like ``subprocess.Popen``: with ``pid``, ``poll()`` and ``wait()``.
+    """
+    return _Fork([ROOT / 'tools' / tool, *arguments], streams=[log, log])
+
+
 def run_ranks(code, *arguments, timeout=300):
     """Run a script in two processes at once, whose ``sys.argv[1]`` is 0 and 1, and return what each printed."""
     with tempfile.TemporaryDirectory() as folder:
@@ -48,14 +62,25 @@ def run_ranks(code, *arguments, timeout=300):
 
 
 class _Fork:
-    def __init__(self, command, folder, cwd=ROOT, environment=None):
+    def __init__(self, command, folder=None, cwd=ROOT, environment=None, streams=None):
         os.environ.setdefault('OMP_NUM_THREADS', '1')  # other tests run beside it
         self.command = [str(argument) for argument in command]
-        self.streams = [Path(folder, name) for name in ('stdout', 'stderr')]
+        self.streams = list(map(Path, streams or (f'{folder}/stdout', f'{folder}/stderr')))
         for path in self.streams:
             path.touch()
         self.process = FORKS.Process(target=_become, args=(self.command, self.streams, cwd, environment or {}))
         self.process.start()
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def poll(self):
+        return self.process.exitcode
+
+    def wait(self):
+        self.process.join()
+        return self.process.exitcode
 
     def finish(self, timeout):
         self.process.join(timeout)

@@ -4,13 +4,12 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
 import torch
 
+from commands import start_command
 from rstoolbox.engine import load_config, resolve
 from rstoolbox.registry import DATASETS
 
@@ -31,10 +30,7 @@ def finished(tmp_path_factory, mini_data):
 
 
 def _train(config, work_dir, *arguments):
-    with open(f'{work_dir}.log', 'a') as log:
-        command = [sys.executable, str(ROOT / 'tools/train.py'), str(config), '--work-dir', str(work_dir), *arguments]
-        return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=ROOT,
-                                env=dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=str(ROOT)))
+    return start_command('train.py', config, '--work-dir', work_dir, *arguments, log=f'{work_dir}.log')
 
 
 def _log(work_dir):
