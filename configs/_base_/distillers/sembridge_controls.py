@@ -7,4 +7,4 @@ rows = dict(
         'model.start': None, 'model.losses': '${plain_kd}', 'custom_hooks': [],
         'train_dataset.match': 'random', 'train_dataset.match_table': None},
     # No transfer loss at all: what starting from the matcher's encoder is worth.
-    start={'model.losses': {}, 'custom_hooks': []})
+    start={'model.start': '${artifacts.matcher}', 'model.losses': {}, 'custom_hooks': []})
