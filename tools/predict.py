@@ -58,7 +58,7 @@ def main():
     parser.add_argument('--out', metavar='PATH', help='write <image>_<task>.json and .png to this folder; or the map '
                         'of a raster, to .geojson or .gpkg, of a scene classifier to .tif')
     parser.add_argument('--show', action='store_true', help='open the pictures')
-    parser.add_argument('--batch-size', type=count, default=8)
+    parser.add_argument('--batch-size', type=count, help='default: 8, of a scene classifier 64')
     parser.add_argument('--device', help='cuda or cpu')
     parser.add_argument('--tile', type=count, help='side of the tiles of a map in pixels; of a scene classifier a tile '
                         'should show as much ground as an image of the training')
@@ -103,14 +103,14 @@ def ask(args, is_map, parser):
         images = list(zip(images, args.image2))
     inferencer = FalconInferencer(args.model, args.checkpoint, args.device, constrain=not args.unconstrained,
                                   num_beams=args.beams or 3)
+    batch_size = args.batch_size or 8
     if is_map:
         scene, later = images[0] if pairs else (images[0], None)
-        frame = inferencer.map(scene, args.task, args.out, later, args.tile, args.stride, args.batch_size, args.classes,
+        frame = inferencer.map(scene, args.task, args.out, later, args.tile, args.stride, batch_size, args.classes,
                                **slots)
         print(json.dumps(dict(map=args.out, features=len(frame))))
         return
-    for sample in inferencer.answers(images, args.task, args.out, args.show, args.batch_size, classes=args.classes,
-                                     **slots):
+    for sample in inferencer.answers(images, args.task, args.out, args.show, batch_size, classes=args.classes, **slots):
         print(json.dumps(as_dict(sample), ensure_ascii=False), flush=True)
 
 
@@ -121,12 +121,13 @@ def classify(args, is_map, parser):
     if is_map and args.tile is None:
         parser.error('a map needs --tile, the side of its tiles in pixels')
     inferencer = SceneInferencer(args.model, args.checkpoint, args.device, args.sensor, args.file_bands)
+    batch_size = args.batch_size or 64
     if is_map:
-        shares = inferencer.map(args.images[0], args.out, args.tile, args.stride, args.probabilities, args.batch_size)
+        shares = inferencer.map(args.images[0], args.out, args.tile, args.stride, args.probabilities, batch_size)
         print(json.dumps(dict(map=args.out, classes={name: round(share, 2) for name, share in shares.items()}),
                          ensure_ascii=False))
         return
-    for result in inferencer.predictions(args.images, args.out, args.show, args.batch_size):
+    for result in inferencer.predictions(args.images, args.out, args.show, batch_size):
         print(json.dumps(result, ensure_ascii=False), flush=True)
 
 

@@ -16,7 +16,7 @@ class KeptRows:
 
     def __init__(self, part, shape):
         self._part, self.shape, self._bytes = part, shape, 4 * int(np.prod(shape))
-        self.count = len(part.read()) // self._bytes
+        self.count = part.size // self._bytes
         part.truncate(self.count * self._bytes)  # a row that was being written when the map was interrupted is none
 
     def read(self, row):
@@ -24,6 +24,8 @@ class KeptRows:
         return np.frombuffer(self._part.read(row * self._bytes, self._bytes), np.float32).reshape(self.shape)
 
     def add(self, row):
-        """Keep the row behind the last."""
-        self._part.append(np.ascontiguousarray(row, np.float32).tobytes())
+        """Keep the row behind the last; returns it as it is kept."""
+        row = np.ascontiguousarray(row, np.float32)
+        self._part.append(row.tobytes())
         self.count += 1
+        return row

@@ -51,6 +51,11 @@ class PartFile:
         self._file.close()
         self._unlock()
 
+    @property
+    def size(self):
+        """int: How many bytes there are behind the first line."""
+        return self.path.stat().st_size - len(self._header)
+
     def read(self, start=0, size=-1):
         """Bytes behind the first line, from one of them on."""
         self._file.seek(len(self._header) + start)

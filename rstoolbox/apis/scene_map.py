@@ -58,9 +58,8 @@ def _write_rows(inferencer, strips, kept, write, batch_size):
     columns, rows = strips.num_cells
     missing, counts = _missing_rows(inferencer, strips, kept.count, batch_size), np.zeros(NODATA + 1, np.int64)
     for row in track(range(rows), 'rows of the map', console=Console(stderr=True)):
-        if row >= kept.count:
-            kept.add(next(missing)[:columns])
-        counts += np.bincount(write(row, kept.read(row)), minlength=len(counts))
+        cells = kept.read(row) if row < kept.count else kept.add(next(missing)[:columns])
+        counts += np.bincount(write(row, cells), minlength=len(counts))
     return counts
 
 
