@@ -9,7 +9,8 @@ from mmpretrain.models import ImageClassifier
 from rstoolbox.registry import MODELS, SCOPE, explained_types
 
 from .finite import check_finite
-from .stem import find_stems, inflating_checkpoints, set_input_channels
+from .inflation import inflating
+from .stem import find_patch_layers, find_stems, set_input_channels
 
 LAYERS = ('norm_cfg', 'conv_cfg', 'act_cfg')
 
@@ -29,7 +30,7 @@ class SceneClassifier(ImageClassifier):
         head (dict, optional): Such as ``dict(type='LinearClsHead', num_classes=10, in_channels=512)``.
         bands (Sequence[str]): Names of the input channels, in order.
         rgb_bands (Sequence[str], optional): Names of the red, green and blue band, which take the pretrained weights of
-            R, G and B; by default those called R, G, B, or B04, B03, B02 (:func:`rstoolbox.models.stem.inflate`).
+            R, G and B; by default those called R, G, B, or B04, B03, B02 (:func:`rstoolbox.models.inflation.inflate`).
         pretrained (str, optional): A checkpoint of the whole classifier to start from. Weights for three channels,
             whether they come this way or by a part's own ``init_cfg``, are inflated by band name.
         train_cfg (dict, optional): Batch augmentations, as in mmpretrain.
@@ -73,8 +74,8 @@ class SceneClassifier(ImageClassifier):
 
     def init_weights(self):
         """Draw the weights, and load pretrained ones; those for R, G, B are inflated to the bands."""
-        with (DefaultScope.overwrite_default_scope('mmpretrain'),
-              inflating_checkpoints(self.backbone, self.bands, self.rgb_bands)):
+        readers = find_stems(self.backbone) or find_patch_layers(self.backbone, len(self.bands))
+        with (DefaultScope.overwrite_default_scope('mmpretrain'), inflating(readers, self.bands, self.rgb_bands)):
             super().init_weights()
 
     def extract_feat(self, inputs, stage='neck'):

@@ -1,25 +1,20 @@
-"""Any backbone with N input channels: its first convolution is found by running it, and widened in place.
+"""Where a backbone reads the image: found by running it, so that any backbone can be given N input channels.
 
-A backbone that reads the image otherwise, such as T2T-ViT in overlapping patches, must have been built for N channels.
-
-Pretrained weights for three channels are inflated by band name (:func:`inflate`):
-
-- the bands that are red, green and blue take the weights of R, G and B;
-- every other band takes the mean of the three;
-- all are multiplied by 3 / N, so that an image that is equal in all bands gives the activation it gave before.
+Most start with a convolution, which is widened in place. One that reads the image otherwise, such as T2T-ViT in
+overlapping patches, must have been built for N channels. Weights for three channels are inflated, see inflation.py.
 """
 
 import contextlib
+import math
 
 import torch
-from mmengine.logging import print_log
+from mmengine.utils import to_2tuple
 from torch import nn
 
-RGB = ('R', 'G', 'B')
+from .inflation import inflate
+
 LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 IMAGE_SIZE = 64  # of the blank image that a backbone is shown
-# Sentinel-2 and Landsat 8/9 number red, green and blue alike.
-RGB_NAMES = (RGB, ('B04', 'B03', 'B02'))
 
 
 class _Reached(Exception):
@@ -87,7 +82,7 @@ def set_input_channels(backbone, bands, rgb_bands=None):
     for name, conv in stems.items():
         weight = conv.weight.detach()
         if pretrained and conv.in_channels == 3:
-            weight = inflate(weight, bands, rgb_bands, name)
+            weight = inflate(weight, bands, rgb_bands, f'{name}.weight')
         elif pretrained and conv.in_channels != len(bands):
             raise ValueError(f"the pretrained '{name}' reads {conv.in_channels} channels; only three (R, G, B) can be "
                              f'inflated to the {len(bands)} bands: leave in_channels out of the config')
@@ -101,61 +96,34 @@ def set_input_channels(backbone, bands, rgb_bands=None):
             conv.reset_parameters()
 
 
-@contextlib.contextmanager
-def inflating_checkpoints(backbone, bands, rgb_bands=None):
-    """Within this context, three-channel stem weights that are loaded into ``backbone`` are inflated first.
-
-    Outside of it a checkpoint of another number of channels remains what it usually is: a mismatch.
-
-    Raises:
-        ValueError: On loading a stem with neither three channels nor as many as there are bands.
-    """
-    handles = [conv.register_load_state_dict_pre_hook(_inflating_hook(name, bands, rgb_bands))
-               for name, conv in find_stems(backbone).items()]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def inflate(weight, bands, rgb_bands=None, name='stem'):
-    """Turn a convolution's weights for R, G, B into weights for any bands, and log what each band got.
+def find_patch_layers(backbone, channels, image_size=IMAGE_SIZE):
+    """Find the layers that read the image cut into patches, each a row of C k^2 values, channel by channel.
 
     Args:
-        weight (Tensor): (O, 3, K, K), channels in the order R, G, B.
-        bands (Sequence[str]): Names of the N channels wanted, in order.
-        rgb_bands (Sequence[str], optional): Names of the red, green and blue band; one that is not among ``bands``
-            is passed over. By default those called R, G, B, or B04, B03, B02 as with Sentinel-2 and Landsat 8/9.
-        name (str): The convolution's path, for the log.
+        backbone (nn.Module): Takes images (B, C, H, W).
+        channels (int): C.
+        image_size (int): Height and width of the image it is shown.
 
     Returns:
-        Tensor: (O, N, K, K).
+        dict[str, nn.Module]: Module path -> linear layer or layer normalisation of C k^2 values; empty if the backbone
+        does not start with :class:`torch.nn.Unfold`.
     """
-    if rgb_bands is None:
-        rgb_bands = next((names for names in RGB_NAMES if set(names) & set(bands)), RGB)
-    source = {band: index for index, band in enumerate(rgb_bands)}
-    mean = weight.mean(1)
-    columns = [weight[:, source[band]] if band in source else mean for band in bands]
-    taken = ', '.join(f'{band} <- {RGB[source[band]] if band in source else "mean of R, G, B"}' for band in bands)
-    print_log(f"Pretrained weights of '{name}', 3 -> {len(bands)} channels, scaled by 3/{len(bands)}: {taken}",
-              logger='current')
-    return torch.stack(columns, 1) * (3 / len(bands))
+    width, readers = None, {}
 
+    def is_deeper(layer):
+        nonlocal width
+        if width is None and isinstance(layer, nn.Unfold):
+            width = channels * math.prod(to_2tuple(layer.kernel_size))
+            return False
+        reads_patches = width is not None and width in (getattr(layer, 'in_features', None),
+                                                        *getattr(layer, 'normalized_shape', ()))
+        if reads_patches:
+            readers[layer] = None
+        return not reads_patches
 
-def _inflating_hook(name, bands, rgb_bands):
-
-    def hook(conv, state_dict, prefix, *_):
-        weight = state_dict.get(f'{prefix}weight')
-        if weight is None:
-            return
-        if weight.shape[1] == 3:
-            state_dict[f'{prefix}weight'] = inflate(weight, bands, rgb_bands, name)
-        elif weight.shape[1] != len(bands):
-            raise ValueError(f"the checkpoint's '{prefix}weight' reads {weight.shape[1]} channels; the model has "
-                             f'{len(bands)} bands ({", ".join(bands)}). Only weights for R, G, B can be inflated')
-
-    return hook
+    with _stopping_at(backbone, is_deeper, (*LAYERS, nn.LayerNorm, nn.Unfold)):
+        _run(backbone, torch.zeros(1, channels, image_size, image_size))
+    return {name: module for name, module in backbone.named_modules() if module in readers}
 
 
 def _first_layer(backbone, image_size):
@@ -173,8 +141,8 @@ def _first_layer(backbone, image_size):
 
 
 @contextlib.contextmanager
-def _stopping_at(backbone, wanted):
-    """Raise :class:`_Reached` at the first convolution or linear layer that is ``wanted``."""
+def _stopping_at(backbone, wanted, kinds=LAYERS):
+    """Raise :class:`_Reached` at the first layer of these kinds that is ``wanted``."""
 
     def watch(name):
 
@@ -185,7 +153,7 @@ def _stopping_at(backbone, wanted):
         return hook
 
     handles = [module.register_forward_pre_hook(watch(name)) for name, module in backbone.named_modules()
-               if isinstance(module, LAYERS)]
+               if isinstance(module, kinds)]
     try:
         yield
     finally:

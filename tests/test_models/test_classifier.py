@@ -46,7 +46,7 @@ def test_pretrained_weights_are_inflated_whichever_way_they_come(classifier_conf
         assert torch.equal(model.backbone.layer4[0].conv1.weight, source.backbone.layer4[0].conv1.weight)
         torch.testing.assert_close(model.backbone.conv1.weight[:, 0], weight[:, 2] * 0.3)  # B02 is blue
         torch.testing.assert_close(model.backbone.conv1.weight[:, 6], weight.mean(1) * 0.3)
-    assert sum("Pretrained weights of 'conv1', 3 -> 10 channels" in line for line in logged) == 2
+    assert sum("Pretrained weights of 'conv1.weight', 3 -> 10 channels" in line for line in logged) == 2
 
 
 def test_batch_of_one_trains(classifier_config, samples):

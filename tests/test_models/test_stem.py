@@ -1,16 +1,14 @@
-"""Any backbone with N channels; pretrained weights inflated by band name."""
+"""Any backbone with N channels."""
 
 import copy
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from mmengine.registry import DefaultScope
 from mmpretrain.models import ImageClassifier
 from torch import nn
 
-from rstoolbox.models.stem import find_stems, inflate, inflating_checkpoints, set_input_channels
+from rstoolbox.models.stem import find_patch_layers, find_stems, set_input_channels
 from rstoolbox.registry import MODELS
 
 TEN_BANDS = ('B02', 'B03', 'B04', 'B05', 'B06', 'B07', 'B08', 'B8A', 'B11', 'B12')
@@ -94,28 +92,6 @@ def test_a_backbone_that_does_not_start_with_a_convolution_is_refused(backbone):
         set_input_channels(backbone, TEN_BANDS)
 
 
-def test_inflation_takes_red_green_blue_by_name_and_the_mean_for_the_rest(logged):
-    weight = torch.arange(3.).reshape(1, 3, 1, 1)
-    inflated = inflate(weight, TEN_BANDS).flatten() * 10 / 3
-    assert inflated.tolist() == pytest.approx([2, 1, 0] + [1] * 7)
-    assert '3 -> 10 channels, scaled by 3/10: B02 <- B, B03 <- G, B04 <- R, B05 <- mean of R, G, B' in logged[-1]
-    named = inflate(weight, ('blue', 'nir', 'red'), rgb_bands=('red', 'green', 'blue'))
-    assert named.flatten().tolist() == pytest.approx([2, 1, 0])
-    assert inflate(weight, ('G', 'B', 'R')).flatten().tolist() == [1, 2, 0]
-
-
-@settings(max_examples=30, deadline=None)
-@given(extra=st.integers(0, 12), seed=st.integers(0, 1000), first=st.booleans())
-def test_inflation_keeps_the_activation_of_an_image_equal_in_all_bands(extra, seed, first):
-    random = torch.Generator().manual_seed(seed)
-    weight, grey = torch.randn(4, 3, 3, 3, generator=random), torch.randn(1, 1, 8, 8, generator=random)
-    others = tuple(f'X{index}' for index in range(extra))
-    bands = (*others, 'R', 'G', 'B') if first else ('B', *others, 'R', 'G')
-    before = nn.functional.conv2d(grey.expand(-1, 3, -1, -1), weight)
-    after = nn.functional.conv2d(grey.expand(-1, len(bands), -1, -1), inflate(weight, bands))
-    torch.testing.assert_close(after, before, atol=1e-5, rtol=1e-4)
-
-
 def test_weights_that_a_backbone_brings_are_inflated(logged):
     backbone = nn.Sequential(nn.Conv2d(3, 4, 3))
     backbone.is_init = True
@@ -128,12 +104,14 @@ def test_weights_that_a_backbone_brings_are_inflated(logged):
         set_input_channels(backbone, ('B04', 'B08'))
 
 
-def test_checkpoints_are_inflated_within_the_context_only():
-    backbone = nn.Sequential(nn.Conv2d(2, 4, 3))
-    weights = nn.Sequential(nn.Conv2d(3, 4, 3)).state_dict()
-    with inflating_checkpoints(backbone, ('B04', 'B08')):
-        backbone.load_state_dict(weights)
-        with pytest.raises(ValueError, match=r'reads 13 channels; the model has 2 bands \(B04, B08\)'):
-            backbone.load_state_dict(nn.Sequential(nn.Conv2d(13, 4, 3)).state_dict())
-    with pytest.raises(RuntimeError, match='size mismatch'):
-        backbone.load_state_dict(weights)
+def test_layers_that_read_patches_end_where_the_next_patches_are_cut():
+    backbone = nn.Sequential(nn.Unfold(4, stride=4), Transposed(), nn.LayerNorm(48), nn.Linear(48, 5), nn.Linear(5, 48),
+                             nn.Linear(48, 5))
+    assert list(find_patch_layers(backbone, 3)) == ['2', '3']
+    assert find_patch_layers(nn.Sequential(nn.Conv2d(3, 48, 1), Transposed(), nn.Linear(48, 5)), 3) == {}
+
+
+class Transposed(nn.Module):
+
+    def forward(self, features):
+        return features.flatten(2).transpose(1, 2)
