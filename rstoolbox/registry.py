@@ -189,6 +189,7 @@ TRANSFORMS = Registry('transform', parent=mmengine_registry.TRANSFORMS, location
 HEADS = Registry('head', locations=['rstoolbox.heads'])
 METRICS = Registry('metric', parent=mmengine_registry.METRICS, locations=['rstoolbox.evaluation'])
 HOOKS = Registry('hook', parent=mmengine_registry.HOOKS, locations=['rstoolbox.engine'])
+RUNNERS = Registry('runner', parent=mmengine_registry.RUNNERS, locations=['rstoolbox.engine'])
 LOOPS = Registry('loop', parent=mmengine_registry.LOOPS, locations=['rstoolbox.engine'])
 STAGES = Registry('stage', locations=['rstoolbox.engine'])
 VISUALIZERS = Registry('visualizer', parent=mmengine_registry.VISUALIZERS, locations=['rstoolbox.visualization'])
@@ -206,6 +207,5 @@ OPTIM_WRAPPERS = Registry('optim_wrapper', parent=mmengine_registry.OPTIM_WRAPPE
 OPTIM_WRAPPER_CONSTRUCTORS = Registry(
     'optimizer wrapper constructor', parent=mmengine_registry.OPTIM_WRAPPER_CONSTRUCTORS)
 PARAM_SCHEDULERS = Registry('parameter scheduler', parent=mmengine_registry.PARAM_SCHEDULERS)
-RUNNERS = Registry('runner', parent=mmengine_registry.RUNNERS)
 VISBACKENDS = Registry('vis_backend', parent=mmengine_registry.VISBACKENDS)
 WEIGHT_INITIALIZERS = Registry('weight initializer', parent=mmengine_registry.WEIGHT_INITIALIZERS)

@@ -1,5 +1,6 @@
 # How every run is driven: loaders, hooks, logging. What is trained stands in the other parts.
 default_scope = 'rstoolbox'
+runner_type = 'Runner'  # 'ShardedRunner' shares a model out among the processes (FSDP)
 
 num_workers = 2
 collate = dict(type='rstoolbox.stack_images')
@@ -29,7 +30,7 @@ default_hooks = dict(
     checkpoint=dict(type='ResumableCheckpointHook', interval='${checkpoint_interval}', save_best='${selection.metric}',
                     rule='${selection.rule}'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
-    sync_buffers=dict(type='SyncBuffersHook'),  # else each process validates its own batch statistics
+    sync_buffers=dict(type='SyncStatisticsHook'),  # else each process validates its own batch statistics
     reproducible=dict(type='ReproducibleEpochsHook'),
     publish=dict(type='PublishBestHook', filename='best_student.pth'))
 

@@ -12,9 +12,10 @@ from .hooks import (
 )
 from .matching_stages import GalleryStage, MatchStage
 from .runner import Runner
+from .sharded_runner import ShardedRunner
 from .stages import Stage
 from .train_stage import TrainStage
 
 __all__ = ['ConfigError', 'Experiment', 'GalleryStage', 'MatchStage', 'PublishBestHook', 'ReproducibleEpochsHook',
-           'ResumableCheckpointHook', 'Runner', 'Stage', 'StudentFriendlyMatchingHook', 'TrainStage', 'load_config',
-           'matching_epochs', 'resolve', 'runner_config', 'train']
+           'ResumableCheckpointHook', 'Runner', 'ShardedRunner', 'Stage', 'StudentFriendlyMatchingHook', 'TrainStage',
+           'load_config', 'matching_epochs', 'resolve', 'runner_config', 'train']

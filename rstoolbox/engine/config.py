@@ -27,7 +27,7 @@ from .inheritance import INHERIT, merge_inherited, with_inherited
 REFERENCE = re.compile(r'^\$\{([\w.]+)\}$')
 # What mmengine's Runner reads although no shipped base has to spell it out, and what an experiment reads beside it.
 RUNNER_KEYS = {*inspect.signature(Runner.__init__).parameters, 'auto_scale_lr', 'compile', 'custom_imports',
-               'find_unused_parameters', 'model_wrapper_cfg', 'sync_bn'} - {'self'}
+               'find_unused_parameters', 'model_wrapper_cfg', 'runner_type', 'sync_bn'} - {'self'}
 EXPERIMENT_KEYS = ('artifacts', 'row', 'rows', 'stage_root', 'stages')
 
 

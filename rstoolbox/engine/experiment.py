@@ -12,7 +12,7 @@ from rstoolbox.structures import content_hash, write_json
 from .config import resolve, runner_config
 from .preflight import PENDING, located
 from .report import write_report
-from .runner import Runner, starting_point
+from .runner import build_runner, starting_point
 from .stages import build_stage
 from .testing import test_once
 from .train_stage import TrainStage
@@ -196,7 +196,7 @@ def train(cfg, work_dir, resume=False, load_from=None, **values):
     if cfg.get('stages'):
         return Experiment(cfg, work_dir, resume, load_from, **values).run()
     start = starting_point(work_dir, resume, *checkpoints(cfg, work_dir, resume, load_from))
-    return Runner.from_cfg(runner_config(cfg, work_dir=str(work_dir), **start, **values)).train()
+    return build_runner(runner_config(cfg, work_dir=str(work_dir), **start, **values)).train()
 
 
 def checkpoints(cfg, work_dir, resume, load_from):

@@ -14,7 +14,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.utils.dl_utils import collect_env
 
 from rstoolbox.models.checkpoint import CheckpointError, load_state, weights_of
-from rstoolbox.registry import DATASETS
+from rstoolbox.registry import DATASETS, RUNNERS
 from rstoolbox.structures import write_json
 from rstoolbox.structures.files import write_whole
 from rstoolbox.version import __version__
@@ -24,6 +24,7 @@ from .config_text import readable
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@RUNNERS.register_module()
 class Runner(mmengine.runner.Runner):
     """A :class:`mmengine.runner.Runner` that survives being killed or a full disk at any moment.
 
@@ -64,14 +65,16 @@ class Runner(mmengine.runner.Runner):
                 self._resume = False
         if self._load_from is not None and not self._has_loaded:
             if self._resume:
-                check_resumable(self._load_from, self._network())
+                check_resumable(self._load_from, self.network)
             else:
                 self.load_checkpoint(self._load_from, revise_keys=[
-                    (r'^module\.', ''), renaming(self._load_from, self._network())])
+                    (r'^module\.', ''), renaming(self._load_from, self.network)])
                 self._has_loaded = True
         super().load_or_resume()
 
-    def _network(self):
+    @property
+    def network(self):
+        """torch.nn.Module: The model without what wraps it for several processes."""
         return self.model.module if is_model_wrapper(self.model) else self.model
 
     @staticmethod
@@ -101,6 +104,11 @@ class Runner(mmengine.runner.Runner):
         for dataset in datasets.values():
             save_made_splits(dataset, Path(self.work_dir) / 'splits')
         write_whole(self.cfg.pretty_text.encode(), Path(self.work_dir) / 'resolved_config.py')
+
+
+def build_runner(cfg):
+    """Build the runner of a resolved config: of its ``runner_type``, by default a :class:`Runner`."""
+    return RUNNERS.get(cfg.get('runner_type', Runner.__name__)).from_cfg(cfg)
 
 
 def _end_workers(loader):

@@ -12,7 +12,7 @@ from rstoolbox.registry import DATASETS, MODELS
 from rstoolbox.structures import read_record, write_json
 
 from .fingerprints import canonical, data_fingerprint
-from .runner import Runner
+from .runner import build_runner
 
 TRAINING_KEYS = ('train_dataloader', 'train_cfg', 'val_dataloader', 'val_cfg', 'val_evaluator', 'optim_wrapper',
                  'param_scheduler')
@@ -57,8 +57,8 @@ def test(config, checkpoint):
     if whole:
         config.model = dict({key: config.model[key] for key in OF_ANY_FALCON if key in config.model},
                             pretrained=str(checkpoint))
-    runner = Runner.from_cfg(config)
-    model = runner.model.module if runner.distributed else runner.model
+    runner = build_runner(config)
+    model = runner.network
     if whole:
         runner.logger.info(f'The model in {checkpoint} is tested')
     elif isinstance(model, Falcon):

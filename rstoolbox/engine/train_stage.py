@@ -15,7 +15,7 @@ from rstoolbox.structures import content_hash
 from .config import runner_config
 from .fingerprints import data_fingerprint
 from .preflight import build_quietly, check_run, check_sample, located, run_datasets
-from .runner import Runner, check_resumable, renaming, starting_point
+from .runner import build_runner, check_resumable, renaming, starting_point
 from .stages import Stage
 
 RUN_KEYS = ('model', 'train_dataloader', 'train_cfg', 'val_dataloader', 'val_cfg', 'val_evaluator', 'optim_wrapper',
@@ -122,4 +122,4 @@ class TrainStage(Stage):
         start = starting_point(self.folder, resume or self.resume_from is not None, self.resume_from, self.load_from)
         config = self.config(work_dir=str(self.folder), **start,
                              experiment_name=f'{self.name}_{self.fingerprint}_{time.time_ns()}')
-        Runner.from_cfg(config).train()
+        build_runner(config).train()

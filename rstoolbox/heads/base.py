@@ -154,6 +154,9 @@ def head_for(tag, **options):
     Raises:
         UnknownTypeError: If there is no such task, with the nearest and the list of all.
     """
+    # Asked for every record; the registry's own look-up writes a line of debug log each time.
+    if isinstance(tag, str) and tag in HEADS.module_dict:
+        return HEADS.module_dict[tag](**options)
     if not isinstance(tag, str) or tag not in HEADS:
         known = HEADS.known_names()
         raise UnknownTypeError(f"There is no task '{tag}'{nearest(str(tag).upper(), known)}. "

@@ -31,5 +31,5 @@ default_hooks = dict(
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(type='CheckpointHook', by_epoch=False, interval='${checkpoint_interval}', max_keep_ckpts=3),
     sampler_seed=dict(type='DistSamplerSeedHook'),
-    sync_buffers=dict(type='SyncBuffersHook'),
+    sync_buffers=dict(type='SyncStatisticsHook'),
     publish=dict(type='PublishBestHook', filename='falcon.pth'))

@@ -58,6 +58,7 @@ class FalconSFT(Dataset):
         if not len(places):
             raise ValueError(f"'{records}' holds no record" + (f' of {", ".join(tasks)}.' if tasks else '.'))
         self.places = places
+        self._last = None, None
 
     def _within(self, indices, count):
         indices = np.asarray(indices, np.int64)
@@ -117,9 +118,16 @@ class FalconSFT(Dataset):
         return head
 
     def _image(self, record, where):
+        # Records of an image often follow one another, as ImageGroupSampler puts them: it is read once for them all.
+        key = tuple(record.images), tuple(record.crop)
+        if self._last[0] != key:
+            try:
+                self._last = key, [load_image(self.image_root / path, record.crop) for path in record.images]
+            except (OSError, ValueError) as error:
+                raise type(error)(f'{where}: {error}') from None
+        images = self._last[1]
+        size = images[0].shape[1], images[0].shape[0]
         try:
-            images = [load_image(self.image_root / path, record.crop) for path in record.images]
-            size = images[0].shape[1], images[0].shape[0]
             return (images[0].copy() if len(images) == 1 else compose_canvas(*images)), size
-        except (OSError, ValueError) as error:
-            raise type(error)(f'{where}: {error}') from None
+        except ValueError as error:
+            raise ValueError(f'{where}: {error}') from None

@@ -6,6 +6,8 @@ from .cost import CostHook
 from .reproducible_epochs import ReproducibleEpochsHook
 from .show_predictions import ShowPredictionsHook
 from .student_friendly_matching import StudentFriendlyMatchingHook, matching_epochs
+from .sync_statistics import SyncStatisticsHook
 
 __all__ = ['CostHook', 'DumpAnswersHook', 'PublishBestHook', 'ReproducibleEpochsHook', 'ResumableCheckpointHook',
-           'ShowAnswersHook', 'ShowPredictionsHook', 'StudentFriendlyMatchingHook', 'matching_epochs']
+           'ShowAnswersHook', 'ShowPredictionsHook', 'StudentFriendlyMatchingHook', 'SyncStatisticsHook',
+           'matching_epochs']
