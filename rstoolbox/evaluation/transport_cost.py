@@ -62,10 +62,15 @@ def transport_costs(pairs, labels, num_samples, resamples=20, seed=0):
             costs['within'] = np.mean([costs[label] for label in drawn], axis=0)
             for label, values in costs.items():
                 found.setdefault(label, []).append(values)
-        result[name] = {label: {kind: dict(mean=float(np.mean(values)), deviation=float(np.std(values)))
+        result[name] = {label: {kind: dict(mean=float(np.mean(values)), deviation=_deviation(values))
                                 for kind, values in zip(('pairing', 'wasserstein'), np.transpose(costs))}
                         for label, costs in found.items()}
     return result
+
+
+def _deviation(values):
+    """Standard deviation (n - 1) of some numbers; of a single one 0."""
+    return float(np.std(values, ddof=min(1, len(values) - 1)))
 
 
 def _draw(random, rows, count, name, label):

@@ -15,7 +15,7 @@ from functools import partial
 from rich.progress import track
 
 from rstoolbox.datasets.falcon import verify_records
-from rstoolbox.engine.errors import readable_errors
+from rstoolbox.engine.errors import count, readable_errors
 
 
 def main():
@@ -23,17 +23,17 @@ def main():
     parser.add_argument('records', help='.json, .jsonl, .parquet or a store, .arrow')
     parser.add_argument('--image-root', default='.', help='folder that the image paths begin in')
     parser.add_argument('--other', help='records of another split, which must share no image with these')
-    parser.add_argument('--show', type=int, default=20, help='how many findings are printed')
+    parser.add_argument('--show', type=count, default=20, help='how many findings are printed')
     args = parser.parse_args()
     with readable_errors():
         report = verify_records(args.records, args.image_root, args.other,
-                                partial(track, description='records', total=None))
-    for text in report.findings[:args.show]:
+                                partial(track, description='records', total=None), most=args.show)
+    for text in report.findings:
         print(text)
-    if len(report.findings) > args.show:
-        print(f'... and {len(report.findings) - args.show} more')
-    print(f'{report.records} records, {report.images} images, {len(report.findings)} findings')
-    sys.exit(bool(report.findings))
+    if report.found > args.show:
+        print(f'... and {report.found - args.show} more')
+    print(f'{report.records} records, {report.images} images, {report.found} findings')
+    sys.exit(report.found > 0)
 
 
 if __name__ == '__main__':

@@ -13,14 +13,15 @@ from .record_store import RecordStore
 
 @dataclass
 class Report:
-    """How many records and different images were read, and one text for everything that is wrong."""
+    """How many records and different images were read, how much is wrong, and a text for each of the first of it."""
 
     records: int = 0
     images: int = 0
+    found: int = 0
     findings: list = field(default_factory=list)
 
 
-def verify_records(path, image_root, other=None, progress=iter):
+def verify_records(path, image_root, other=None, progress=iter, most=None):
     """Read every record and the header of every image.
 
     Args:
@@ -28,26 +29,31 @@ def verify_records(path, image_root, other=None, progress=iter):
         image_root (str | Path): The folder that image paths begin in.
         other (str | Path, optional): The records of another split; an image that both have is a finding.
         progress (Callable): Wraps the records, e.g. in a progress bar.
+        most (int, optional): So many findings are kept, and of the others their number; by default all.
 
     Returns:
         Report: A record that is wrong in itself is a finding, and those behind it are read; so is a file that breaks
         off in the middle, of which nothing behind can be read.
     """
     report, sizes = Report(), {}
+
+    def add(*texts):
+        report.found += len(texts)
+        report.findings += texts if most is None else texts[:most - len(report.findings)]
+
     elsewhere = {image for record in open_records(other) if not isinstance(record, ValueError)
                  for image in record.images} if other else set()
     try:
         for number, record in enumerate(progress(open_records(path)), 1):
             report.records = number
             if isinstance(record, ValueError):
-                report.findings.append(str(record))
+                add(str(record))
                 continue
             where = f'record {number}'
-            report.findings += [f'{where}: {text}' for text in _check(record, Path(image_root), sizes)]
-            report.findings += [f'{where}: {image} is an image of {other} too'
-                                for image in record.images if image in elsewhere]
+            add(*(f'{where}: {text}' for text in _check(record, Path(image_root), sizes)),
+                *(f'{where}: {image} is an image of {other} too' for image in record.images if image in elsewhere))
     except ValueError as error:
-        report.findings.append(str(error))
+        add(str(error))
     report.images = len(sizes)
     return report
 

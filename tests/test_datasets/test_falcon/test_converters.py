@@ -273,6 +273,9 @@ def test_the_commands_make_and_verify_records(tmp_path):
     write_records(records, out)
     done = command('verify_records', out, '--image-root', tmp_path / 'images', '--other', out)
     assert done.returncode == 1 and 'REG_DET_HBB' in done.stdout and 'gone.png' in done.stdout
+    one = command('verify_records', out, '--image-root', tmp_path / 'images', '--other', out, '--show', '1').stdout
+    *_, more, total = done.stdout.splitlines()[:1] + one.splitlines()
+    assert more == f'... and {int(total.split()[-2]) - 1} more' and total == done.stdout.splitlines()[-1]
     done = command('train_tokenizer', out, tmp_path / 'tokenizer')
     assert done.returncode == 1 and f'error: {out}, record 1: ' in done.stderr
     report = verify_records(out, tmp_path / 'images')
