@@ -67,7 +67,7 @@ def test(config, checkpoint):
         classes = getattr(runner.test_dataloader.dataset, 'metainfo', {}).get('classes')
         load_classifier(model, checkpoint, 'model', classes=classes)  # labels of the data set count its own classes
     runner._has_loaded = True
-    metrics = runner.test()
+    metrics = {name: getattr(value, 'item', lambda value=value: value)() for name, value in runner.test().items()}
     return metrics, getattr(runner.test_evaluator.metrics[0], 'report', None) or {}
 
 

@@ -1,9 +1,12 @@
 """Testing published weights on a small part of the embedded data set."""
 
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from mmengine.evaluator import BaseMetric
 from PIL import Image
 
 from rstoolbox.datasets.falcon import Record, write_records
@@ -12,7 +15,7 @@ from rstoolbox.engine.config import load_config, runner_config
 from rstoolbox.engine.testing import student_config, test
 from rstoolbox.engine.train_stage import TrainStage
 from rstoolbox.models import CheckpointError, Falcon, save_student
-from rstoolbox.registry import MODELS
+from rstoolbox.registry import METRICS, MODELS
 
 ROOT = Path(__file__).resolve().parents[2]
 CLASSES = ('AnnualCrop', 'Forest', 'Highway', 'Industrial', 'Pasture', 'Residential', 'River', 'SeaLake')
@@ -46,6 +49,25 @@ def test_rows_of_the_head_are_picked_by_the_names_of_the_tested_classes(config, 
     plain = _confusion(config('plain', CLASSES), tmp_path / 'best.pth')
     rotated = _confusion(config('rotated', CLASSES[1:] + CLASSES[:1]), tmp_path / 'best.pth')
     assert torch.equal(rotated, plain.roll((-1, -1), (0, 1)))
+
+
+def test_numbers_of_any_metric_can_be_written_as_json(config, tmp_path):
+
+    @METRICS.register_module(name='NumpyMetric', force=True)
+    class NumpyMetric(BaseMetric):
+
+        def process(self, data_batch, data_samples):
+            self.results += data_samples
+
+        def compute_metrics(self, results):
+            return dict(half=np.float32(0.5), images=torch.tensor(len(results)), whole=1)
+
+    settings = config('numpy', CLASSES)
+    settings.test_evaluator = dict(type='NumpyMetric')
+    model = MODELS.build(student_config(settings).model)
+    save_student(tmp_path / 'best.pth', model.state_dict(), dict(bands=['R', 'G', 'B'], classes=CLASSES))
+    metrics = test(settings, tmp_path / 'best.pth')[0]
+    assert json.loads(json.dumps(metrics)) == dict(half=0.5, images=metrics['images'], whole=1)
 
 
 def test_weights_that_do_not_know_a_tested_class_are_refused(config, tmp_path):
