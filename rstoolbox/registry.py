@@ -10,6 +10,7 @@ import re
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 
 from mmengine import registry as mmengine_registry
 from mmengine.config.utils import MODULE2PACKAGE
@@ -108,6 +109,9 @@ class Registry(MMEngineRegistry):
         lines = [f"'{key}' is not in the registry '{self.scope}::{self.name}'.",
                  f'  Nearest names: {", ".join(near)}.' if near
                  else f'  Known names: {", ".join(known)}.' if known else '  It has no names yet.']
+        scope = str(key).partition('.')[0]
+        if scope in NEIGHBOURS and find_spec(scope) is None:
+            lines.append(f'  {scope} is not installed (pip install -e .[dense]).')
         lines += [f"  '{location}' did not load: {cause}." for location, cause in self._not_installed.items()]
         loaded = [name for name, error in load_plugins().items() if error is None]
         lines.append(f'  Plug-ins loaded: {", ".join(loaded) or "none"}.')

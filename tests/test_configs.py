@@ -13,7 +13,9 @@ from rstoolbox.registry import DATASETS, HOOKS, METRICS, MODELS, TRANSFER_LOSSES
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted(path.relative_to(ROOT / 'configs').as_posix() for path in (ROOT / 'configs').glob('[!_]*/*.py')
-                 if path.parent.name not in ('benchmarks', 'falcon'))  # those are no experiments of teacher and student
+                 # Those are no experiments of stages.
+                 if path.parent.name not in ('benchmarks', 'dense', 'falcon'))
+DENSE = sorted(path.name for path in (ROOT / 'configs/dense').glob('*.py'))
 FALCON = sorted(path.name for path in (ROOT / 'configs/falcon').glob('*.py'))
 
 
@@ -68,6 +70,20 @@ def test_every_falcon_of_a_shipped_config_can_be_built(name, tmp_path):
         Falcon('tiny', tokenizer=tokenizer, image_size=32).save_pretrained(tmp_path)
         config.model.update(pretrained=str(tmp_path), image_size=32)
     assert isinstance(MODELS.build(config.model), Falcon)
+
+
+@pytest.mark.parametrize('name', DENSE)
+def test_every_segmentor_of_a_shipped_config_can_be_built(name, tmp_path):
+    pytest.importorskip('mmseg', reason="mmseg is not installed: pip install -e '.[dense]'")
+    init_default_scope('rstoolbox')
+    config = runner_config(load_config(ROOT / 'configs/dense' / name, {'data_root': str(tmp_path)}))
+    check_types(config)
+    METRICS.build(config.val_evaluator)
+    for part in ('train', 'val', 'test'):
+        DATASETS.build({**config[f'{part}_dataloader'].dataset, 'lazy_init': True})
+    config.model.pop('teacher_checkpoint', None)  # of a training of one's own
+    model = MODELS.build(config.model)
+    assert getattr(model, 'student', model).decode_head.num_classes == 7
 
 
 @pytest.mark.parametrize(('part', 'bands', 'size', 'head', 'loss'), [

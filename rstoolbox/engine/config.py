@@ -22,7 +22,8 @@ from omegaconf.errors import OmegaConfBaseException
 from rstoolbox.registry import SCOPE
 
 from .config_checks import ConfigError, arguments_of, check_types, find_type
-from .inheritance import INHERIT, merge_inherited, with_inherited
+from .inheritance import INHERIT, plain, with_inherited
+from .tuples import pack_tuples
 
 REFERENCE = re.compile(r'^\$\{([\w.]+)\}$')
 # What mmengine's Runner reads although no shipped base has to spell it out, and what an experiment reads beside it.
@@ -142,10 +143,10 @@ def resolve(cfg, key=None):
         ConfigError: A reference to a key that does not exist, or ``key`` itself does not.
     """
     try:
-        tree = OmegaConf.create(cfg.to_dict(), flags=dict(allow_objects=True))
+        tree = OmegaConf.create(pack_tuples(cfg.to_dict()), flags=dict(allow_objects=True))
         if key is not None:
             return _resolved_part(tree, key, cfg.filename)
-        resolved = _plain(tree)
+        resolved = plain(tree)
     except OmegaConfBaseException as error:
         missing = re.search(r"Interpolation key '([^']+)'", str(error))
         hint = ''
@@ -161,17 +162,13 @@ def _resolved_part(node, key, source):
     for part in key.split('.'):
         known = list(node.keys()) if hasattr(node, 'keys') else []  # 'in' would resolve the part
         if INHERIT in known:
-            node = _plain(node)  # a part may come from both
+            node = plain(node)  # a part may come from both
             known = list(node)
         if part not in known:
             names = ', '.join(map(str, known)) or 'nothing'
             raise ConfigError(f"{source} has no '{key}': there is no '{part}' among {names}.")
         node = node[part]
-    return _plain(node)
-
-
-def _plain(node):
-    return merge_inherited(OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node)
+    return plain(node)
 
 
 def runner_config(cfg, settings=None, **values):

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from rstoolbox.datasets import compute_statistics
 from rstoolbox.registry import DATASETS
 
-from .inheritance import merge_inherited
+from .inheritance import plain
 
 
 def num_classes_of(key, *, _root_):
@@ -34,7 +34,7 @@ def _node(key, root):
     node = OmegaConf.select(root, key)
     if node is None:
         raise ValueError(f"there is no data set '{key}' in the config.")
-    return json.dumps(merge_inherited(OmegaConf.to_container(node, resolve=True)))
+    return json.dumps(plain(node))
 
 
 @functools.lru_cache

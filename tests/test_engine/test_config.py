@@ -175,3 +175,13 @@ def test_a_runner_gets_its_own_keys_only():
     assert dict(run) == dict(default_scope='rstoolbox', train_dataloader=dict(batch_size=8), model=None,
                              work_dir='there')
     assert cfg.batch_size == 2
+
+
+def test_tuples_reach_those_who_tell_them_from_lists(tmp_path):
+    path = tmp_path / 'tuples.py'
+    path.write_text("size = (64, 32)\nscale = '${size}'\nboth = ('${size}', 1)\nnested = dict(steps=[((1, 2), 'a')])\n"
+                    "base = dict(pair=(1, 2), other=[3])\nown = dict(_inherit_='${base}', more=(4,))\n")
+    cfg = resolve(load_config(path))
+    assert cfg.size == cfg.scale == (64, 32) and cfg.nested.steps == [((1, 2), 'a')]
+    assert cfg.own.pair == (1, 2) and cfg.own.more == (4,) and cfg.own.other == [3]
+    assert cfg.both == [(64, 32), 1]  # with a reference inside it is a list

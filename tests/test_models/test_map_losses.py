@@ -9,6 +9,7 @@ from rstoolbox.registry import DISTILLERS, TRANSFER_LOSSES
 
 EVERY = {
     'AT': dict(type='AT'),
+    'CWD': dict(type='CWD'),
     'FitNet': dict(type='FitNet'),
     'KDSVD': dict(type='KDSVD'),
     'MGD': dict(type='MGD'),
@@ -19,7 +20,7 @@ EVERY = {
     'ReviewKD': dict(type='ReviewKD', max_width=3),
     'SimKD': dict(type='SimKD'),
 }
-TRAINABLE = {'FitNet', 'MGD', 'MGD of places', 'OFD', 'OFD with margins', 'ReviewKD', 'SimKD'}
+TRAINABLE = {'CWD', 'FitNet', 'MGD', 'MGD of places', 'OFD', 'OFD with margins', 'ReviewKD', 'SimKD'}
 # Sizes of two maps: as the student's, with one side larger, with neither a multiple of the other, and single places.
 SIZES = {'equal': [(4, 4), (2, 2)], 'half': [(2, 2), (1, 1)], 'twice': [(8, 8), (4, 4)], 'odd': [(3, 5), (3, 1)]}
 

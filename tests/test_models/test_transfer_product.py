@@ -9,9 +9,9 @@ from mmengine.optim import OptimWrapper
 
 from rstoolbox.registry import MODELS, TRANSFER_LOSSES
 
-LOSSES = ('AT', 'BinaryKD', 'C2KD', 'CC', 'CRD', 'CTKD', 'DIST', 'DKD', 'DistilVPR', 'FactorTransfer', 'FitNet', 'KD',
-          'KDSVD', 'LSKD', 'LogitsMSE', 'MGD', 'MLKD', 'NKD', 'NST', 'OFD', 'PKT', 'RKD', 'ReviewKD', 'SP', 'SimKD',
-          'VID', 'WSLD')
+LOSSES = ('AT', 'BinaryKD', 'C2KD', 'CC', 'CRD', 'CTKD', 'CWD', 'DIST', 'DKD', 'DistilVPR', 'FactorTransfer', 'FitNet',
+          'KD', 'KDSVD', 'LSKD', 'LogitsMSE', 'MGD', 'MLKD', 'NKD', 'NST', 'OFD', 'PKT', 'RKD', 'ReviewKD', 'SP',
+          'SimKD', 'VID', 'WSLD')
 TEN_BANDS = ('B02', 'B03', 'B04', 'B05', 'B06', 'B07', 'B08', 'B8A', 'B11', 'B12')
 
 

@@ -28,7 +28,7 @@ class LoadRaster(BaseTransform):
     Required Keys:
 
     - img_path
-    - sensor (str, optional): Defaults to 'rgb'.
+    - sensor (str, optional)
     - file_bands (Sequence[str], optional): Names of the file's bands, in the file's order.
     - bands (Sequence[str], optional): What to read, in this order. Defaults to all bands of the file.
 
@@ -44,19 +44,28 @@ class LoadRaster(BaseTransform):
     - valid_mask (np.ndarray or None): H x W x C bool, None where every pixel is valid.
     - unit (str): 'stored', the numbers are as in the file.
 
+    Args:
+        sensor (str): For a data set that does not say these three itself, as those of other packages.
+        file_bands (Sequence[str], optional): Likewise.
+        bands (Sequence[str], optional): Likewise.
+
     Raises:
         FileNotFoundError, ValueError: Naming the file, if it cannot be read, has another number of bands than named,
             lacks a band or has a band without a valid pixel.
     """
 
+    def __init__(self, sensor='rgb', file_bands=None, bands=None):
+        get_sensor(sensor)
+        self.sensor, self.file_bands, self.bands = sensor, file_bands, bands
+
     def transform(self, results):
         path = Path(results['img_path'])
-        sensor = get_sensor(results.get('sensor', 'rgb'))
+        sensor = get_sensor(results.get('sensor', self.sensor))
         found = []
 
         def choose(count, descriptions):
-            names = names_in_file(path, sensor, count, descriptions, results.get('file_bands'))
-            found[:] = results.get('bands') or names
+            names = names_in_file(path, sensor, count, descriptions, results.get('file_bands') or self.file_bands)
+            found[:] = results.get('bands') or self.bands or names
             return band_indices(found, names, str(path))
 
         image, meta = reader_for(path)(path, choose)
@@ -72,7 +81,7 @@ class LoadRaster(BaseTransform):
         return results
 
     def __repr__(self):
-        return 'LoadRaster()'
+        return f'LoadRaster(sensor={self.sensor!r}, file_bands={self.file_bands}, bands={self.bands})'
 
 
 def read_band_names(path, sensor):

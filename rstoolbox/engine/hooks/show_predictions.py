@@ -27,7 +27,7 @@ class ShowPredictionsHook(Hook):
         for image, sample in zip(data_batch['inputs'], outputs, strict=True):
             if 'pred_label' not in sample or 'gt_label' not in sample:
                 raise ValueError(f'Pictures of predictions are drawn of classified scenes; the test gives '
-                                 f"{type(sample).__name__}, without class. Leave --show-dir out, and put the hook that "
+                                 f'{type(sample).__name__}, without class. Leave --show-dir out, and put the hook that '
                                  'draws them into default_hooks, such as mmseg.SegVisualizationHook.')
             truth, prediction = (', '.join(classes[index] for index in label.tolist())
                                  for label in (sample.gt_label, sample.pred_label))

@@ -14,25 +14,24 @@ from ..sembridge.gallery import Gallery
 from .taps import FeatureTaps, checked_paths
 
 
-class FrozenTeacher:
+class FrozenNetwork:
     """A network that is used and never changed.
 
     It is no ``nn.Module``, so a distiller that holds it does not show its parameters, modules or state: they reach no
     optimizer, no checkpoint and no parallel wrapper. Copies of the distiller share it.
 
     Args:
-        config (dict): Of a classifier.
+        config (dict): Of a model.
         checkpoint (str, optional): Its weights; without it they are what its config makes them.
         outputs (Iterable[str]): Which outputs are wanted, see :class:`FeatureTaps`.
         paths (Mapping[str, str], optional): Where they are.
-        image_size (int): Height and width of its images.
     """
 
-    def __init__(self, config, checkpoint, outputs, paths, image_size):
+    def __init__(self, config, checkpoint, outputs, paths):
         # A student starts from the same random numbers whether its teacher is in the loop or not.
         with torch.random.fork_rng(devices=[]):
             self.network = MODELS.build(config)
-            check_classifier(self.network, 'teacher', image_size)
+            self.check()
             if checkpoint is None:
                 self.network.init_weights()
                 if not _names_weights(config):
@@ -40,16 +39,41 @@ class FrozenTeacher:
                               logger='current', level=logging.WARNING)
             else:
                 load_classifier(self.network, checkpoint, role='teacher')
-        # Only scores have an order of classes. The data set, which names them, is known once training has begun.
-        self.unordered = checkpoint if 'logits' in outputs else None
         self.network.requires_grad_(False).eval()
         self.taps = FeatureTaps(self.network, outputs, paths, 'teacher')
-        self.image_size = image_size
+
+    def check(self):
+        """Raise a ``ValueError`` if the network, just built, cannot teach."""
 
     @property
     def data_preprocessor(self):
         """What normalises the teacher's images."""
         return self.network.data_preprocessor
+
+    def apply(self, function):
+        """Move or cast the network as ``nn.Module._apply`` does."""
+        self.network._apply(function)
+
+    def __deepcopy__(self, memo):
+        return self
+
+
+class FrozenTeacher(FrozenNetwork):
+    """A frozen classifier.
+
+    Args:
+        config, checkpoint, outputs, paths: As of :class:`FrozenNetwork`.
+        image_size (int): Height and width of its images.
+    """
+
+    def __init__(self, config, checkpoint, outputs, paths, image_size):
+        self.image_size = image_size
+        super().__init__(config, checkpoint, outputs, paths)
+        # Only scores have an order of classes. The data set, which names them, is known once training has begun.
+        self.unordered = checkpoint if 'logits' in outputs else None
+
+    def check(self):
+        check_classifier(self.network, 'teacher', self.image_size)
 
     @property
     def multi_label(self):
@@ -82,13 +106,6 @@ class FrozenTeacher:
         with self.taps.recording() as outputs:
             self.network(images, mode='tensor')
         return outputs
-
-    def apply(self, function):
-        """Move or cast the network as ``nn.Module._apply`` does."""
-        self.network._apply(function)
-
-    def __deepcopy__(self, memo):
-        return self
 
 
 class GalleryTeacher:
@@ -168,7 +185,7 @@ def check_classifier(network, side, image_size):
 
 def _names_weights(config):
     """Whether a classifier's config says where pretrained weights come from."""
-    backbone = config['backbone']
+    backbone = config.get('backbone') or {}
     recipes = [config.get('init_cfg') or {}, backbone.get('init_cfg') or {}]
     return bool(config.get('pretrained') or backbone.get('pretrained')
                 or any(isinstance(recipe, dict) and recipe.get('type') == 'Pretrained' for recipe in recipes))

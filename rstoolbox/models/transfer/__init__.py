@@ -2,6 +2,7 @@
 
 from .attention import AT, KDSVD, NST
 from .base import TransferLoss
+from .channels import CWD
 from .contrastive import CRD
 from .correlation import DIST, MLKD
 from .decoupled import DKD, NKD, WSLD
@@ -16,7 +17,7 @@ from .temperature import CTKD, LSKD
 from .variational import VID, FactorTransfer
 
 __all__ = [
-    'AT', 'BinaryKD', 'C2KD', 'CC', 'CRD', 'CTKD', 'DIST', 'DistilVPR', 'DKD', 'FactorTransfer', 'FitNet', 'KD',
+    'AT', 'BinaryKD', 'C2KD', 'CC', 'CRD', 'CTKD', 'CWD', 'DIST', 'DistilVPR', 'DKD', 'FactorTransfer', 'FitNet', 'KD',
     'KDSVD', 'LogitsMSE', 'LSKD', 'MGD', 'MLKD', 'NKD', 'NST', 'OFD', 'PKT', 'ReviewKD', 'RKD', 'SimKD', 'SP',
     'TransferLoss', 'VID', 'WSLD',
 ]
