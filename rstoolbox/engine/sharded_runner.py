@@ -1,4 +1,4 @@
-"""Training of models that are too large for every GPU to hold a copy of (FSDP, torch's ``fully_shard``)."""
+"""Training of models that are too large for every GPU to train a copy of (FSDP, torch's ``fully_shard``)."""
 
 from itertools import chain
 
@@ -6,6 +6,7 @@ import torch
 from mmengine.device import get_device
 from mmengine.dist import get_world_size, is_main_process
 from mmengine.hooks import EMAHook, Hook
+from mmengine.model import convert_sync_batchnorm
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
@@ -24,7 +25,7 @@ class ShardedRunner(Runner):
     Chosen by ``runner_type='ShardedRunner'``; of one process alone it is a plain :class:`Runner`. The layers of a model
     (members of its ``nn.ModuleList``) are gathered one by one as they are needed, what is around them as a whole. For
     validation and test every process gathers all weights once, as answers differ in length and the processes could not
-    go layer by layer together.
+    go layer by layer together. So the weights alone have to fit each GPU. ``model_wrapper_cfg`` has no say.
 
     Checkpoints hold whole tensors, as those of a plain run do: training goes on from them with any number of
     processes, sharded or not.
@@ -44,8 +45,11 @@ class ShardedRunner(Runner):
     def wrap_model(self, model_wrapper_cfg, model):
         if not self.distributed:
             return super().wrap_model(model_wrapper_cfg, model)
+        if self.cfg.get('sync_bn'):
+            model = convert_sync_batchnorm(model, self.cfg.sync_bn)
         self.model = model.to(get_device())
-        super()._init_model_weights()  # which also makes them alike on all processes; shards cannot be drawn
+        if self._train_loop is not None:
+            super()._init_model_weights()  # which also makes them alike on all processes; shards cannot be drawn
         return _shard(self.model)
 
     def _init_model_weights(self):
@@ -58,6 +62,10 @@ class ShardedRunner(Runner):
             built.optimizer.register_state_dict_post_hook(_gather_optimizer)
             built.optimizer.register_load_state_dict_pre_hook(_shard_optimizer)
         return built
+
+    def resume(self, filename, *args, map_location='cpu', **kwargs):
+        # Of weights and optimizer's state, which are whole in a checkpoint, a GPU gets its part alone.
+        super().resume(filename, *args, map_location=map_location, **kwargs)
 
     def save_checkpoint(self, out_dir, filename, *args, save_optimizer=True, **kwargs):
         if self.distributed and not is_main_process():  # only the main process writes, but all give their shards
@@ -93,6 +101,8 @@ def _shard(model):
     lists = [module for module in model.modules() if isinstance(module, nn.ModuleList)]
     layers = [layer for layer in chain.from_iterable(lists)
               if not isinstance(layer, nn.ModuleList) and any(True for _ in layer.parameters())]
+    for parameter in model.parameters():
+        parameter.data = parameter.data.contiguous()  # shards are rows
     for layer in reversed(dict.fromkeys(layers)):  # inner ones first
         fully_shard(layer, mesh=mesh)
     fully_shard(model, mesh=mesh)
@@ -141,4 +151,6 @@ def _part(value, parameter):
     """A whole tensor sharded as a parameter of its shape is; anything else as it is."""
     if not isinstance(parameter, DTensor) or not isinstance(value, torch.Tensor) or value.shape != parameter.shape:
         return value
-    return distribute_tensor(value.to(parameter.device), parameter.device_mesh, parameter.placements)
+    # The main process has the values; others, whose own state dict may have stood in for what a file lacks, need none.
+    value = torch.empty_like(value, device=parameter.device) if value.is_meta else value.to(parameter.device)
+    return distribute_tensor(value, parameter.device_mesh, parameter.placements)

@@ -157,7 +157,7 @@ def head_for(tag, **options):
     # Asked for every record; the registry's own look-up writes a line of debug log each time.
     if isinstance(tag, str) and tag in HEADS.module_dict:
         return HEADS.module_dict[tag](**options)
-    if not isinstance(tag, str) or tag not in HEADS:
+    if not isinstance(tag, str) or not tag or tag not in HEADS:
         known = HEADS.known_names()
         raise UnknownTypeError(f"There is no task '{tag}'{nearest(str(tag).upper(), known)}. "
                                f'The tasks are: {", ".join(known)}.')

@@ -91,6 +91,22 @@ def test_shards_learn_what_copies_learn_and_resume(options, run_tool, tmp_path):
     assert results[0] == pytest.approx(results[1])
 
 
+def test_low_rank_matrices_are_loaded_beside_the_shards_of_what_is_frozen(options, tmp_path):
+    config, options = options
+    lora = config.with_name('lora.py')
+    lora.write_text(config.read_text().replace('large_sft', 'large_lora_sft'))
+    options = [*options, 'runner_type=ShardedRunner']
+    run_on_two('train.py', lora, '--work-dir', tmp_path / 'whole', '--cfg-options', *options)
+    (tmp_path / 'cut').mkdir()
+    (tmp_path / 'cut/iter_3.pth').write_bytes((tmp_path / 'whole/iter_3.pth').read_bytes())
+    run_on_two('train.py', lora, '--work-dir', tmp_path / 'cut', '--resume', '--cfg-options', *options)
+    whole, cut = (weights(tmp_path / name / 'falcon.pth') for name in ('whole', 'cut'))
+    assert all('lora_' in name or name in ('vocabulary', 'base') for name in whole)
+    assert distance(whole, weights(tmp_path / 'whole/iter_3.pth')) > 0 and distance(whole, cut) == 0
+    run_on_two('test.py', lora, tmp_path / 'whole/falcon.pth', '--work-dir', tmp_path / 'test', '--cfg-options',
+               *options)
+
+
 def test_an_average_of_weights_is_refused(options):
     config, options = options
     text = config.read_text() + "custom_hooks = [dict(type='EMAHook')]\n"

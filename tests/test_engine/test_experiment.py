@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from rstoolbox.engine import ConfigError, Experiment, load_config, resolve
-from rstoolbox.registry import MODELS
+from rstoolbox.registry import MODELS, UnknownTypeError
 from rstoolbox.structures import write_json
 
 THIN = {f'{side}.{key}': value for side in ('teacher', 'student')
@@ -41,6 +41,11 @@ def _given(paths):
     return {f'artifacts.{name}': str(path) for name, path in paths.items()}
 
 
+def test_a_misspelt_runner_is_named_before_the_first_stage(experiment):
+    with pytest.raises(UnknownTypeError, match=r"'ShardRunner' is not in the registry .*\n  Nearest names: Sharded"):
+        experiment({'runner_type': 'ShardRunner'}).check()
+
+
 def test_a_sound_experiment_passes_and_leaves_nothing(experiment, tmp_path):
     state = torch.get_rng_state()
     experiment().check()
@@ -49,6 +54,7 @@ def test_a_sound_experiment_passes_and_leaves_nothing(experiment, tmp_path):
 
 
 @pytest.mark.parametrize(('options', 'message'), [
+    ({'runner_type': 'ShardedRunner'}, 'an experiment of stages, .* cannot be sharded'),
     ({'num_classes.student': 7}, "row 'none': model: its head tells 7 classes apart, but the training data have 8"),
     ({'num_classes.teacher': 9}, "stage 'teacher': model: its head tells 9 classes apart"),
     ({'matching.start': -1}, "row 'sembridge': custom_hooks.0: A matching schedule needs start >= 0"),

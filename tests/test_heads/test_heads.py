@@ -89,8 +89,9 @@ def test_the_14_tasks_are_registered_and_an_unknown_one_is_explained():
     assert set(TAGS) <= set(HEADS.known_names())
     with pytest.raises(UnknownTypeError, match="no task 'reg_det_obb', nearest is 'REG_DET_OBB'.*PIX_CHG"):
         head_for('reg_det_obb')
-    with pytest.raises(UnknownTypeError, match='no task'):
-        head_for(None)
+    for tag in (None, ''):
+        with pytest.raises(UnknownTypeError, match='no task'):
+            head_for(tag)
 
 
 @pytest.mark.parametrize('tag, arguments, message', [

@@ -120,12 +120,13 @@ class FalconSFT(Dataset):
     def _image(self, record, where):
         # Records of an image often follow one another, as ImageGroupSampler puts them: it is read once for them all.
         key = tuple(record.images), tuple(record.crop)
-        if self._last[0] != key:
+        last, images = self._last
+        if last != key:
             try:
-                self._last = key, [load_image(self.image_root / path, record.crop) for path in record.images]
+                images = [load_image(self.image_root / path, record.crop) for path in record.images]
             except (OSError, ValueError) as error:
                 raise type(error)(f'{where}: {error}') from None
-        images = self._last[1]
+            self._last = key, images
         size = images[0].shape[1], images[0].shape[0]
         try:
             return (images[0].copy() if len(images) == 1 else compose_canvas(*images)), size
