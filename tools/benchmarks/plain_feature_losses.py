@@ -219,6 +219,12 @@ def attention(tokens):
     return (views @ views.mT / views.shape[3] ** 0.5).softmax(dim=3).mean(dim=(1, 2))
 
 
+def cwd(loss, student, teacher, labels):
+    student, teacher = (side['feats'][loss.stage] for side in (student, teacher))
+    student, teacher = (F.softmax(map_.flatten(2) / loss.tau, dim=2) for map_ in (loss.connector(student), teacher))
+    return loss.tau ** 2 * (teacher * (teacher / student).log()).sum(dim=2).mean()
+
+
 def coral(x, y):
     n = len(x)
     x, y = x - x.mean(dim=0), y - y.mean(dim=0)
@@ -231,5 +237,5 @@ def coral(x, y):
 
 
 PLAIN = dict(
-    AT=at, CC=cc, CRD=crd, DistilVPR=distil_vpr, FactorTransfer=factor_transfer, FitNet=fitnet, KDSVD=kdsvd, MGD=mgd,
-    NST=nst, OFD=ofd, PKT=pkt, ReviewKD=review_kd, RKD=rkd, SimKD=simkd, SKA=ska, SP=sp, VID=vid)
+    AT=at, CC=cc, CRD=crd, CWD=cwd, DistilVPR=distil_vpr, FactorTransfer=factor_transfer, FitNet=fitnet, KDSVD=kdsvd,
+    MGD=mgd, NST=nst, OFD=ofd, PKT=pkt, ReviewKD=review_kd, RKD=rkd, SimKD=simkd, SKA=ska, SP=sp, VID=vid)
