@@ -11,7 +11,8 @@ THRESHOLDS = (0.25, 0.5, 0.6, 0.7, 0.8, 0.9)
 def score_grounding(records):
     """Score the first box of each answer against the first of the ground truth; no box is an overlap of 0.
 
-    Where the ground truth has no box, for the object is not there, no box is right (1) and any other answer wrong (0).
+    Where the ground truth has no box, for the object is not there, no box is right (1) and any other answer wrong (0),
+    one that cannot be read too.
 
     Args:
         records (Sequence[ScoredRecord]): Records of one task.
@@ -21,8 +22,9 @@ def score_grounding(records):
         (in pixels) by summed unions; ``parse_failure_rate``, ``false_alarm_rate``. Details: ``Acc`` by threshold.
     """
     pairs = [(record.prediction.bboxes[:1], record.truth.bboxes[:1]) for record in records]
-    overlaps = np.array([box_iou(*pair)[0, 0] if all(map(len, pair)) else not any(map(len, pair)) for pair in pairs],
-                        np.float64)
+    overlaps = np.array([box_iou(*pair)[0, 0] if all(map(len, pair))
+                         else not any(map(len, pair)) and not record.prediction.failures
+                         for record, pair in zip(records, pairs)], np.float64)
     intersections, unions = map(sum, zip(*(_areas(*pair) for pair in pairs)))
     accuracy = {threshold: percentage(overlaps >= threshold) for threshold in THRESHOLDS}
     scalars = {'Acc@0.5': accuracy[0.5], 'mIoU': 100 * float(overlaps.mean()),

@@ -11,10 +11,11 @@ SCORES = ('mIoU', 'mDice', 'mIoU_present', 'mDice_present', 'cIoU', 'cDice')
 def score_masks(records):
     """Score the union of all polygons of a record, each record a mask.
 
-    ``mIoU`` and ``mDice`` are means over records, where empty against empty is right (1) and empty against something
-    wrong (0); ``..._present`` over the records with an object in the ground truth; ``cIoU`` and ``cDice`` of all pixels
-    summed. Change is scored on the single frame: a pixel is changed if it is in either image. Records whose polygons
-    lie on the canvas of both images get the same numbers there too, as ``canvas_...``.
+    ``mIoU`` and ``mDice`` are means over records, where empty against empty is right (1), unless the answer could not
+    be read, and empty against something wrong (0); ``..._present`` over the records with an object in the ground truth;
+    ``cIoU`` and ``cDice`` of all pixels summed. Change is scored on the single frame: a pixel is changed if it is in
+    either image. Records whose polygons lie on the canvas of both images get the same numbers there too, as
+    ``canvas_...``.
 
     Args:
         records (Sequence[ScoredRecord]): Records of one task, with ``image_size``.
@@ -30,14 +31,16 @@ def score_masks(records):
              for record in records]
     counts = np.array([pixel_counts(*(_fold(mask) if record.on_canvas else mask for mask in pair))
                        for record, pair in zip(records, masks)])
-    scalars = _scores(counts)
+    unread = np.array([record.prediction.failures > 0 for record in records])
+    scalars = _scores(counts, unread)
     if all(record.on_canvas for record in records):
-        on_canvas = _scores(np.array([pixel_counts(*pair) for pair in masks]))
+        on_canvas = _scores(np.array([pixel_counts(*pair) for pair in masks]), unread)
         scalars |= {f'canvas_{name}': value for name, value in on_canvas.items()}
     scalars |= reading_rates(records, 'polygons')
     names = np.array([record.category or 'object' for record in records])
-    per_class = {str(name): _scores(counts[names == name]) | dict(support=int((names == name).sum()))
-                 for name in np.unique(names)}
+    classes = {str(name): names == name for name in np.unique(names)}
+    per_class = {name: _scores(counts[own], unread[own]) | dict(support=int(own.sum()))
+                 for name, own in classes.items()}
     return scalars, dict(per_class=per_class)
 
 
@@ -78,10 +81,11 @@ def iou_and_dice(intersection, prediction, truth):
     return np.where(empty, 1., intersection / union), np.where(empty, 1., 2 * intersection / np.where(empty, 1, total))
 
 
-def _scores(counts):
-    iou, dice = iou_and_dice(*counts.T)
+def _scores(counts, unread):
+    seen = ~(unread & (counts[:, 1:].sum(1) == 0))  # what cannot be read is no answer that nothing is there
+    iou, dice = (values * seen for values in iou_and_dice(*counts.T))
     present = counts[:, 2] > 0
-    pooled = iou_and_dice(*counts.sum(0))
+    pooled = [value * (seen.all() or counts.sum() > 0) for value in iou_and_dice(*counts.sum(0))]
     values = (iou.mean(), dice.mean(), iou[present].mean() if present.any() else None,
               dice[present].mean() if present.any() else None, *pooled)
     return {name: None if value is None else 100 * float(value) for name, value in zip(SCORES, values)}

@@ -5,6 +5,7 @@ are the references of their own references, records without a prediction left ou
 """
 
 import numpy as np
+from rouge import Rouge
 from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_support
 from sklearn.preprocessing import MultiLabelBinarizer
 
@@ -44,12 +45,23 @@ def score_vqa(records):
 def score_captions(records):
     """Score captions, a record for each reference, split at blanks, with caption and reference exchanged; in percent.
 
-    METEOR and ROUGE of the published evaluator come from other packages (NLTK, rouge) and are not reproduced.
+    ``ROUGE-1/r``, ``/p`` and ``/f`` to ``ROUGE-L/f`` are those of the package ``rouge``, not exchanged; without a word
+    in an answer, at which it stops, they are None. METEOR of the published evaluator (NLTK) is not reproduced.
     """
     pairs = [(text.lower().strip(), record.prediction.text.lower().strip())
              for record in records for text in texts_of(record)]
     truths, answers = ({number: [text] for number, text in enumerate(texts)} for texts in zip(*pairs))
-    return {name: 100 * value for name, value in coco_scores(answers, truths).items()}, {}
+    scalars = {name: 100 * value for name, value in coco_scores(answers, truths).items()}
+    return {**scalars, **_rouge(*zip(*pairs))}, {}
+
+
+def _rouge(truths, answers):
+    try:
+        found = Rouge().get_scores(answers, truths, avg=True)
+    except ValueError:
+        found = {}
+    return {f'{name.upper()}/{kind}': 100 * found[name][kind] if found else None
+            for name in ('rouge-1', 'rouge-2', 'rouge-l') for kind in 'rpf'}
 
 
 def score_masks(records):

@@ -187,6 +187,9 @@ def _captions_agree(found, expected):
 @pytest.mark.parametrize('name', CAPTIONS)
 def test_captions_as_released(golden, name):
     entry, expected = golden(name, 'as_released')
+    for kind, values in expected['rouge'].items():
+        for letter, value in values.items():
+            _near(entry['metrics'][f'{kind.upper()}/{letter}'], value)
     expected = expected['coco_metrics_x100']
     for order, value in enumerate(expected['Bleu'], 1):
         _near(entry['metrics'][f'BLEU-{order}'], value, scale=1)

@@ -146,6 +146,16 @@ def test_empty_against_empty_is_right_and_against_something_wrong(task):
         assert score_records([ScoredRecord(task, *sides, SIZE)])[0][f'{task}/mIoU'] == expected
 
 
+@pytest.mark.parametrize('task, name', [('REG_VG', 'Acc@0.5'), ('REG_VG', 'mIoU'), ('PIX_SEG', 'mIoU'),
+                                        ('PIX_SEG', 'mDice'), ('PIX_SEG', 'cIoU'), ('PIX_CHG', 'mIoU')])
+def test_what_cannot_be_read_is_no_hit_where_nothing_is(task, name):
+    absent = Answer(text='The object does not exist.')
+    for failures, score in ((1, 0.), (0, 100.)):
+        record = ScoredRecord(task, Answer(text='blah', failures=failures), absent, image_size=SIZE)
+        metrics, _ = score_records([record])
+        assert metrics[f'{task}/{name}'] == score
+
+
 def test_change_counts_in_both_halves_of_the_canvas_as_one_frame():
     before, after = (answer('PIX_CHG', [box], '') for box in ((1, 1, 5, 5), (33, 25, 37, 29)))
     record = ScoredRecord('PIX_CHG', before, after, SIZE, on_canvas=True)

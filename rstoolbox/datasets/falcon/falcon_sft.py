@@ -1,11 +1,13 @@
 """Instruction records with their images, as a vision-language model learns from them and is tested on them."""
 
+import logging
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
+from mmengine.logging import print_log
 from torch.utils.data import Dataset
 
 from rstoolbox.heads import compose_canvas, head_for
@@ -40,6 +42,8 @@ class FalconSFT(Dataset):
     with both, and ``prompt``, ``answer``, ``gt_answer``, ``references``, ``task``, ``category``, ``image_size`` (of the
     crop; of a single image of a pair) and ``sample_id``, the number of the record from 1 on.
 
+    An answer that cannot be read, such as coordinates over 1000, is learnt as it stands; the log names the first.
+
     Raises:
         FileNotFoundError, ValueError: A record or image that is missing or unsound, by number and name; no record left.
     """
@@ -58,7 +62,7 @@ class FalconSFT(Dataset):
         if not len(places):
             raise ValueError(f"'{records}' holds no record" + (f' of {", ".join(tasks)}.' if tasks else '.'))
         self.places = places
-        self._last = None, None
+        self._last, self._warned = (None, None), False
 
     def _within(self, indices, count):
         indices = np.asarray(indices, np.int64)
@@ -95,6 +99,10 @@ class FalconSFT(Dataset):
         sample.prompt, sample.answer, sample.references = record.prompt, record.answer, record.references
         if head is not None:
             sample.gt_answer = head.decode(record.answer, size)
+            if sample.gt_answer.failures and not self._warned:
+                self._warned = True
+                print_log(f'{where}: its answer cannot be read as one of {record.task}: {record.answer!r:.80}. '
+                          'tools/dataset_converters/verify_records.py names all of them.', 'current', logging.WARNING)
             asked = (head.read_prompt(record.prompt) or {}).get('category')
             sample.set_metainfo(dict(category=record.category or asked))
             if self.reword:

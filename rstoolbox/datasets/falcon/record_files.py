@@ -197,6 +197,7 @@ class _JsonSource:
     def __init__(self, file, path):
         self.file, self.path = file, path
         self.text, self.place, self.line = '', 0, 1
+        self.before = 0  # characters of a line whose end alone is in the text
 
     def peek(self):
         """The next character that is no blank; empty at the end."""
@@ -223,12 +224,11 @@ class _JsonSource:
             try:
                 value, end = DECODER.raw_decode(self.text, self.place)
             except json.JSONDecodeError as error:
-                held = len(self.text) - self.place
+                held, where = len(self.text) - self.place, self._where(error.pos)
                 # Cut off by the piece's end, or wrong: only more text can tell.
                 if held < LONGEST and self._more(max(CHUNK, held)):
                     continue
-                line = self.line + self.text.count('\n', self.place, error.pos)
-                raise ValueError(f'{self.path}, line {line}, column {error.colno}: {error.msg}.') from None
+                raise ValueError(f'{self.path}, {where}: {error.msg}.') from None
             except (ValueError, RecursionError) as error:  # a number or a nesting beyond Python's limits
                 raise ValueError(f'{self.path}, line {self.line}: {error}.') from None
             self._advance(end)
@@ -239,8 +239,18 @@ class _JsonSource:
             piece = self.file.read(size)
         except UnicodeDecodeError as error:
             raise ValueError(f'{self.path}, after line {self.line}: it is not text in UTF-8 ({error}).') from None
+        start = self._line_start(self.place)
+        self.before = self.place - start if start else self.before + self.place
         self.text, self.place = self.text[self.place:] + piece, 0
         return bool(piece)
+
+    def _line_start(self, place):
+        return self.text.rfind('\n', 0, place) + 1
+
+    def _where(self, place):
+        start = self._line_start(place)
+        column = place - start if start else self.before + place
+        return f'line {self.line + self.text.count(chr(10), self.place, place)}, column {column + 1}'
 
     def _advance(self, place):
         self.line += self.text.count('\n', self.place, place)

@@ -102,6 +102,23 @@ def test_bad_json_names_the_record_and_the_line(tmp_path, content, message):
         list(read_records(path))
 
 
+@settings(max_examples=40, deadline=None)
+@given(indent=st.sampled_from([None, 1]), count=st.integers(1, 6), data=st.data(),
+       chunk=st.sampled_from([1, 5, 100, 1 << 16]))
+def test_bad_json_is_found_where_python_finds_it(indent, count, data, chunk, tmp_path_factory):
+    path = tmp_path_factory.mktemp('bad') / 'records.json'
+    texts = [json.dumps(PUBLISHED, indent=indent) for _ in range(count)]
+    number = data.draw(st.integers(0, count - 1), 'broken record')
+    texts[number] = texts[number].replace('"content": "<box>', '"content"; "<box>')
+    path.write_text('[\n' + ',\n'.join(texts) + '\n]')
+    with pytest.raises(json.JSONDecodeError) as expected:
+        json.loads(path.read_text())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(record_files, 'CHUNK', chunk)
+        with pytest.raises(ValueError, match=f'line {expected.value.lineno}, column {expected.value.colno}: '):
+            list(read_records(path))
+
+
 def test_bad_lines_files_and_suffixes(tmp_path):
     path = tmp_path / 'records.jsonl'
     path.write_text(json.dumps(PUBLISHED) + '\n{"images": \n')
