@@ -23,7 +23,6 @@ from rstoolbox.registry import SCOPE
 
 from .config_checks import ConfigError, arguments_of, check_types, find_type
 from .inheritance import INHERIT, plain, with_inherited
-from .tuples import pack_tuples
 
 REFERENCE = re.compile(r'^\$\{([\w.]+)\}$')
 # What mmengine's Runner reads although no shipped base has to spell it out, and what an experiment reads beside it.
@@ -143,7 +142,7 @@ def resolve(cfg, key=None):
         ConfigError: A reference to a key that does not exist, or ``key`` itself does not.
     """
     try:
-        tree = OmegaConf.create(pack_tuples(cfg.to_dict()), flags=dict(allow_objects=True))
+        tree = OmegaConf.create(cfg.to_dict(), flags=dict(allow_objects=True))
         if key is not None:
             return _resolved_part(tree, key, cfg.filename)
         resolved = plain(tree)

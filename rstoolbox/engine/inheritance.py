@@ -9,21 +9,18 @@ from mmengine.config import Config
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from .tuples import unpack_tuples
-
 INHERIT = '_inherit_'
 
 
 def plain(node):
-    """What stands under a node of OmegaConf's, without references, inheritance and packed tuples."""
-    return merge_inherited(unpack_tuples(OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node)
-                                         else node))
+    """What stands under a node of OmegaConf's, without references and inheritance."""
+    return merge_inherited(OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node)
 
 
 def merge_inherited(tree):
     """The same tree, without references, in which every dict with ``_inherit_`` holds what it inherits and its own."""
-    if isinstance(tree, list):
-        return [merge_inherited(value) for value in tree]
+    if isinstance(tree, (list, tuple)):  # some transforms of other packages tell the two apart
+        return type(tree)(merge_inherited(value) for value in tree)
     if not isinstance(tree, dict):
         return tree
     own = {key: merge_inherited(value) for key, value in tree.items()}

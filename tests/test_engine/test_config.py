@@ -180,8 +180,9 @@ def test_a_runner_gets_its_own_keys_only():
 def test_tuples_reach_those_who_tell_them_from_lists(tmp_path):
     path = tmp_path / 'tuples.py'
     path.write_text("size = (64, 32)\nscale = '${size}'\nboth = ('${size}', 1)\nnested = dict(steps=[((1, 2), 'a')])\n"
-                    "base = dict(pair=(1, 2), other=[3])\nown = dict(_inherit_='${base}', more=(4,))\n")
+                    "base = dict(pair=(1, 2), other=[3])\nown = dict(_inherit_='${base}', more=(4,))\n"
+                    "first = '${size.0}'\nwords = 'size ${size}'\nrows = (dict(a='${first}'),)\n")
     cfg = resolve(load_config(path))
     assert cfg.size == cfg.scale == (64, 32) and cfg.nested.steps == [((1, 2), 'a')]
     assert cfg.own.pair == (1, 2) and cfg.own.more == (4,) and cfg.own.other == [3]
-    assert cfg.both == [(64, 32), 1]  # with a reference inside it is a list
+    assert cfg.both == ((64, 32), 1) and cfg.first == 64 and cfg.words == 'size (64, 32)' and cfg.rows == (dict(a=64),)

@@ -121,11 +121,26 @@ def test_truth_of_images_of_several_sizes_is_padded_once():
     (dict(losses=dict(kd=dict(type='KD'))), "loss 'kd': KD compares logits, but of a segmentor .* feats and tokens"),
     (dict(taps=dict(student=dict(feats='decode_head.conv_segg'))), "no module 'decode_head.conv_segg' to tap; nearest: "
      'decode_head.conv_seg'),
+    (dict(taps=dict(studnet=SCORES)), r'taps are given as dict\(student=..., teacher=...\)'),
+    (dict(teacher=segmentor(channels=4)), 'the teacher cannot read images of 3 bands and 32 x 32 pixels: .*See bands'),
+    (dict(bands=dict(images='RGR', student='RG', teacher='RG')), 'bands.images names one twice: R, G, R'),
     (dict(losses=dict(fit=dict(type='FitNet', stage=7))), "loss 'fit': stage 7 of FitNet is not among the maps"),
 ])
 def test_what_does_not_fit_is_named_when_built(settings, message):
     with pytest.raises(ValueError, match=message):
         distiller(**settings)
+
+
+def test_both_sides_see_the_same_places_of_images_with_the_named_bands():
+    teacher = segmentor(width=16)
+    teacher['data_preprocessor']['size'] = (64, 64)
+    with pytest.raises(ValueError, match=r'student makes batches of \(32, 32\) pixels .* teacher of \(64, 64\)'):
+        step(distiller(teacher=teacher), batch())
+    bands = dict(images=('R', 'G', 'B', 'N'), student=('R', 'G', 'B'), teacher=('R', 'G', 'B'))
+    model, data = distiller(bands=bands), batch(5)
+    data['data_samples'][0].set_metainfo(dict(img_path='a.png'))
+    with pytest.raises(ValueError, match="the image 'a.png' has 5 channels; bands.images names 4: R, G, B, N"):
+        step(model, data)
 
 
 def test_batch_augmentations_are_refused():

@@ -1,6 +1,7 @@
 """Distillation of segmentors and detectors: teacher and student look at the same images."""
 
 import copy
+from collections.abc import Mapping
 
 import torch
 from mmengine.model import BaseDataPreprocessor, BaseModel
@@ -48,7 +49,10 @@ class DenseDistiller(BaseModel):
 
     def __init__(self, student, teacher, losses, teacher_checkpoint=None, bands=None, taps=None, task_weight=1.,
                  image_size=64, init_cfg=None):
-        student, taps = MODELS.build(student), taps or {}
+        taps = {} if taps is None else taps
+        if not isinstance(taps, Mapping) or not set(taps) <= {'student', 'teacher'}:
+            raise ValueError(f'taps are given as dict(student=..., teacher=...), not {taps!r}')
+        student = MODELS.build(student)
         with torch.random.fork_rng(devices=[]):
             transfer_losses = {name: TRANSFER_LOSSES.build(config) for name, config in losses.items()}
         for name, loss in transfer_losses.items():
@@ -70,7 +74,11 @@ class DenseDistiller(BaseModel):
             for side, network, taps in (('student', self.student, self.taps),
                                         ('teacher', self.teacher.network, self.teacher.taps)):
                 training = network.training
-                maps.append(_maps(network.eval(), taps, torch.zeros(2, counts[side], image_size, image_size)))
+                try:
+                    maps.append(_maps(network.eval(), taps, torch.zeros(2, counts[side], image_size, image_size)))
+                except RuntimeError as error:
+                    raise ValueError(f'the {side} cannot read images of {counts[side]} bands and {image_size} x '
+                                     f'{image_size} pixels: {error}. See bands and image_size') from error
                 network.train(training)
             for name, loss in self.transfer_losses.items():
                 try:
@@ -124,6 +132,7 @@ class _Preprocessor(BaseDataPreprocessor):
                 raise ValueError(f"batch_augments of the {side}'s data_preprocessor would show it other images than "
                                  'the other side; augment in the pipeline of the data set instead')
         self.rows = {side: _rows(bands, side) for side in ('student', 'teacher')}
+        self.bands = None if bands is None else tuple(bands['images'])
 
     @property
     def counts(self):
@@ -137,11 +146,21 @@ class _Preprocessor(BaseDataPreprocessor):
             # A copy, as preprocessors pad the truth along with the images.
             data = {**data, 'data_samples': copy.deepcopy(data['data_samples'])}
             inputs['teacher'] = self.teacher(self._chosen(data, 'teacher'), training)['inputs']
+            sizes = [tuple(inputs[side].shape[2:]) for side in ('student', 'teacher')]
+            if sizes[0] != sizes[1]:
+                raise ValueError(f'the data_preprocessor of the student makes batches of {sizes[0]} pixels and that of '
+                                 f'the teacher of {sizes[1]}; give both the same size, so that they see the same')
         return {'inputs': inputs, 'data_samples': batch['data_samples']}
 
     def _chosen(self, data, side):
         rows = self.rows[side]
-        return data if rows is None else {**data, 'inputs': [image[rows] for image in data['inputs']]}
+        if rows is None:
+            return data
+        for image, sample in zip(data['inputs'], data.get('data_samples') or [{}] * len(data['inputs'])):
+            if len(image) != len(self.bands):
+                raise ValueError(f"the image '{sample.get('img_path', '')}' has {len(image)} channels; bands.images "
+                                 f'names {len(self.bands)}: {", ".join(self.bands)}')
+        return {**data, 'inputs': [image[rows] for image in data['inputs']]}
 
 
 def _rows(bands, side):
@@ -151,6 +170,8 @@ def _rows(bands, side):
     if set(bands) != {'images', 'student', 'teacher'}:
         raise ValueError(f'bands are given as dict(images=..., student=..., teacher=...), not {bands!r}')
     images = list(bands['images'])
+    if len(set(images)) != len(images):
+        raise ValueError(f'bands.images names one twice: {", ".join(images)}')
     for name in bands[side]:
         if name not in images:
             raise ValueError(f"the {side} reads the band '{name}'{nearest(name, images)}, but the images have "
