@@ -4,7 +4,7 @@ data_root = 'data/loveDA'
 crop = 512  # rows and columns that a training step sees of an image
 
 load = dict(type='mmcv.LoadImageFromFile')
-truth = dict(type='mmseg.LoadAnnotations', reduce_zero_label=True)
+truth = dict(type='mmseg.LoadAnnotations')  # the data set says that 0 is no class
 train_pipeline = [
     '${load}',
     '${truth}',
