@@ -120,7 +120,10 @@ def set_option(cfg, path, value, follow_last=False):
             node[key] = child  # inherited as a whole until now
         node, known = node[key] if isinstance(node, dict) else child, child
         done.append(key)
-    if isinstance(node, (list, tuple)):
+    if isinstance(node, tuple):
+        where = '.'.join(done)
+        raise ConfigError(f"'{path}': '{where}' is a tuple, which is set as a whole: '{where}={node}'.")
+    if isinstance(node, list):
         node[_index(node, last, path, done)] = value
         return
     if last not in known and not _is_argument(known, last) and not (not parents and last in RUNNER_KEYS):

@@ -186,3 +186,11 @@ def test_tuples_reach_those_who_tell_them_from_lists(tmp_path):
     assert cfg.size == cfg.scale == (64, 32) and cfg.nested.steps == [((1, 2), 'a')]
     assert cfg.own.pair == (1, 2) and cfg.own.more == (4,) and cfg.own.other == [3]
     assert cfg.both == ((64, 32), 1) and cfg.first == 64 and cfg.words == 'size (64, 32)' and cfg.rows == (dict(a=64),)
+
+
+def test_a_tuple_is_set_as_a_whole(tmp_path):
+    path = tmp_path / 'tuples.py'
+    path.write_text('crop = (64, 32)\n')
+    assert load_config(path, {'crop': (8, 8)}).crop == (8, 8)
+    with pytest.raises(ConfigError, match=r"'crop.0': 'crop' is a tuple, which is set as a whole: 'crop=\(64, 32\)'"):
+        load_config(path, {'crop.0': 8})
