@@ -7,13 +7,12 @@ from pathlib import Path
 from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 
-from rstoolbox.registry import RUNNERS
 from rstoolbox.structures import content_hash, write_json
 
 from .config import ConfigError, resolve, runner_config
 from .preflight import PENDING, located
 from .report import write_report
-from .runner import Runner, build_runner, starting_point
+from .runner import build_runner, runner_class, starting_point
 from .sharded_runner import ShardedRunner
 from .stages import build_stage
 from .testing import test_once
@@ -70,7 +69,7 @@ class Experiment:
         Raises:
             ConfigError: With stage or row and the key of the config.
         """
-        if issubclass(RUNNERS.get(self.cfg.get('runner_type', Runner.__name__)), ShardedRunner):
+        if issubclass(runner_class(self.cfg), ShardedRunner):
             raise ConfigError('runner_type: an experiment of stages, which run parts of models by themselves, cannot '
                               "be sharded. Use runner_type='Runner'.")
         gc.freeze()  # mmengine collects garbage for each data set, and need not look through all the modules each time

@@ -106,9 +106,14 @@ class Runner(mmengine.runner.Runner):
         write_whole(self.cfg.pretty_text.encode(), Path(self.work_dir) / 'resolved_config.py')
 
 
+def runner_class(cfg):
+    """The class that a config names as its ``runner_type``, by default :class:`Runner`."""
+    return RUNNERS.get(cfg.get('runner_type', Runner.__name__))
+
+
 def build_runner(cfg):
-    """Build the runner of a resolved config: of its ``runner_type``, by default a :class:`Runner`."""
-    return RUNNERS.get(cfg.get('runner_type', Runner.__name__)).from_cfg(cfg)
+    """Build the runner of a resolved config."""
+    return runner_class(cfg).from_cfg(cfg)
 
 
 def _end_workers(loader):

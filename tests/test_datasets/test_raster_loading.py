@@ -7,7 +7,7 @@ import pytest
 import scipy.io
 from PIL import Image
 
-from rstoolbox.datasets import EUROSAT_FILE_BANDS, SENTINEL2_SURFACE_BANDS
+from rstoolbox.datasets import EUROSAT_FILE_BANDS, SENTINEL2_SURFACE_BANDS, get_sensor
 from rstoolbox.datasets.transforms import loading
 from rstoolbox.registry import TRANSFORMS
 
@@ -267,3 +267,16 @@ def test_mat_files_without_a_clear_image(tmp_path):
     scipy.io.savemat(tmp_path / 'a.mat', dict(one=np.ones((2, 2, 3)), two=np.ones((2, 2, 3))))
     with pytest.raises(ValueError, match="a.mat has no array 'msi' and 2 three-dimensional arrays.*one, two"):
         load(tmp_path / 'a.mat')
+
+
+def test_a_data_set_that_names_no_bands_leaves_them_to_the_transform(tmp_path):
+    np.save(tmp_path / 'a.npy', np.arange(12, dtype=np.uint16) * np.ones((2, 2, 1), np.uint16))
+    names = get_sensor('sentinel2_l2a').band_names
+    transform = TRANSFORMS.build(dict(type='LoadRaster', sensor='sentinel2_l2a', bands=('B04', 'B08')))
+    found = transform(dict(img_path=str(tmp_path / 'a.npy')))
+    assert found['bands'] == ['B04', 'B08'] and found['sensor'] == 'sentinel2_l2a'
+    assert found['img'][0, 0].tolist() == [names.index('B04'), names.index('B08')]
+    own = transform(dict(img_path=str(tmp_path / 'a.npy'), bands=['B02'], file_bands=tuple(reversed(names))))
+    assert own['img'][0, 0].tolist() == [11 - names.index('B02')]  # what the data set says counts
+    with pytest.raises(ValueError, match='sentinel2_l2a'):
+        TRANSFORMS.build(dict(type='LoadRaster', sensor='sentinel2_l2aa'))

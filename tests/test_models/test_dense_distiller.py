@@ -122,6 +122,7 @@ def test_truth_of_images_of_several_sizes_is_padded_once():
     (dict(taps=dict(student=dict(feats='decode_head.conv_segg'))), "no module 'decode_head.conv_segg' to tap; nearest: "
      'decode_head.conv_seg'),
     (dict(taps=dict(studnet=SCORES)), r'taps are given as dict\(student=..., teacher=...\)'),
+    (dict(teacher=dict(type='mmpretrain.ResNet', depth=18)), 'the teacher must be a segmentor or detector, got ResNet'),
     (dict(teacher=segmentor(channels=4)), 'the teacher cannot read images of 3 bands and 32 x 32 pixels: .*See bands'),
     (dict(bands=dict(images='RGR', student='RG', teacher='RG')), 'bands.images names one twice: R, G, R'),
     (dict(losses=dict(fit=dict(type='FitNet', stage=7))), "loss 'fit': stage 7 of FitNet is not among the maps"),

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Mapping
+from functools import partial
 
 import torch
 from mmengine.model import BaseDataPreprocessor, BaseModel
@@ -53,6 +54,7 @@ class DenseDistiller(BaseModel):
         if not isinstance(taps, Mapping) or not set(taps) <= {'student', 'teacher'}:
             raise ValueError(f'taps are given as dict(student=..., teacher=...), not {taps!r}')
         student = MODELS.build(student)
+        _check_dense(student, 'student')
         with torch.random.fork_rng(devices=[]):
             transfer_losses = {name: TRANSFER_LOSSES.build(config) for name, config in losses.items()}
         for name, loss in transfer_losses.items():
@@ -60,7 +62,8 @@ class DenseDistiller(BaseModel):
                 raise ValueError(f"loss '{name}': {type(loss).__name__} compares {', '.join(loss.needs)}, but of a "
                                  f'segmentor or detector there are {" and ".join(OUTPUTS)} alone, such as CWD takes')
         outputs = {name for loss in transfer_losses.values() for name in loss.needs}
-        teacher = FrozenNetwork(teacher, teacher_checkpoint, outputs, taps.get('teacher'))
+        teacher = FrozenNetwork(teacher, teacher_checkpoint, outputs, taps.get('teacher'),
+                                partial(_check_dense, side='teacher'))
         super().__init__(_Preprocessor(student.data_preprocessor, teacher.data_preprocessor, bands), init_cfg)
         self.student, self.teacher, self.task_weight = student, teacher, task_weight
         self.transfer_losses = nn.ModuleDict(transfer_losses)
@@ -161,6 +164,13 @@ class _Preprocessor(BaseDataPreprocessor):
                 raise ValueError(f"the image '{sample.get('img_path', '')}' has {len(image)} channels; bands.images "
                                  f'names {len(self.bands)}: {", ".join(self.bands)}')
         return {**data, 'inputs': [image[rows] for image in data['inputs']]}
+
+
+def _check_dense(network, side):
+    missing = [name for name in ('backbone', 'extract_feat', 'loss') if not hasattr(network, name)]
+    if missing:
+        raise ValueError(f'the {side} must be a segmentor or detector, got {type(network).__name__}, which has no '
+                         f'{missing[0]}')
 
 
 def _rows(bands, side):

@@ -1,6 +1,7 @@
 """Where a distiller gets the teacher's outputs from: the frozen network, or a gallery of its outputs."""
 
 import logging
+from functools import partial
 
 import torch
 from mmengine.logging import MessageHub, print_log
@@ -25,13 +26,14 @@ class FrozenNetwork:
         checkpoint (str, optional): Its weights; without it they are what its config makes them.
         outputs (Iterable[str]): Which outputs are wanted, see :class:`FeatureTaps`.
         paths (Mapping[str, str], optional): Where they are.
+        check (Callable): Takes the network, just built, and raises a ``ValueError`` if it cannot teach.
     """
 
-    def __init__(self, config, checkpoint, outputs, paths):
+    def __init__(self, config, checkpoint, outputs, paths, check):
         # A student starts from the same random numbers whether its teacher is in the loop or not.
         with torch.random.fork_rng(devices=[]):
             self.network = MODELS.build(config)
-            self.check()
+            check(self.network)
             if checkpoint is None:
                 self.network.init_weights()
                 if not _names_weights(config):
@@ -41,9 +43,6 @@ class FrozenNetwork:
                 load_classifier(self.network, checkpoint, role='teacher')
         self.network.requires_grad_(False).eval()
         self.taps = FeatureTaps(self.network, outputs, paths, 'teacher')
-
-    def check(self):
-        """Raise a ``ValueError`` if the network, just built, cannot teach."""
 
     @property
     def data_preprocessor(self):
@@ -68,12 +67,10 @@ class FrozenTeacher(FrozenNetwork):
 
     def __init__(self, config, checkpoint, outputs, paths, image_size):
         self.image_size = image_size
-        super().__init__(config, checkpoint, outputs, paths)
+        super().__init__(config, checkpoint, outputs, paths,
+                         partial(check_classifier, side='teacher', image_size=image_size))
         # Only scores have an order of classes. The data set, which names them, is known once training has begun.
         self.unordered = checkpoint if 'logits' in outputs else None
-
-    def check(self):
-        check_classifier(self.network, 'teacher', self.image_size)
 
     @property
     def multi_label(self):
