@@ -19,7 +19,7 @@ def segmentor(channels=3, width=8):
     return dict(
         type='mmseg.EncoderDecoder',
         data_preprocessor=dict(type='mmseg.SegDataPreProcessor', mean=[127.], std=[60.],  # of all channels
-                               size=(32, 32), pad_val=0, seg_pad_val=255),
+                               size=(64, 64), pad_val=0, seg_pad_val=255),
         backbone=dict(type='mmseg.ResNetV1c', depth=18, in_channels=channels, norm_cfg=norm, base_channels=width,
                       stem_channels=width),
         decode_head=dict(type='mmseg.FCNHead', in_channels=8 * width, channels=8, num_convs=1, num_classes=4,
@@ -30,12 +30,12 @@ def segmentor(channels=3, width=8):
 def distiller(**settings):
     init_default_scope('rstoolbox')
     torch.manual_seed(0)
-    values = dict(student=segmentor(), teacher=segmentor(width=16), image_size=32,
+    values = dict(student=segmentor(), teacher=segmentor(width=16), image_size=64,
                   losses=dict(cwd=dict(type='CWD', loss_weight=3.)))
     return MODELS.build(ConfigDict(type='DenseDistiller', **{**values, **settings}))
 
 
-def batch(channels=3, sizes=((32, 32), (32, 32))):
+def batch(channels=3, sizes=((64, 64), (64, 64))):
     random, samples = torch.Generator().manual_seed(0), []
     for size in sizes:
         truth = torch.randint(4, (1, *size), generator=random)
@@ -112,9 +112,9 @@ def test_prediction_is_the_students():
 
 def test_truth_of_images_of_several_sizes_is_padded_once():
     model = distiller()
-    prepared = model.data_preprocessor(batch(sizes=((32, 24), (20, 32))), True)
-    assert [sample.gt_sem_seg.shape for sample in prepared['data_samples']] == [(32, 32), (32, 32)]
-    assert prepared['inputs']['student'].shape == prepared['inputs']['teacher'].shape == (2, 3, 32, 32)
+    prepared = model.data_preprocessor(batch(sizes=((64, 48), (40, 64))), True)
+    assert [sample.gt_sem_seg.shape for sample in prepared['data_samples']] == [(64, 64), (64, 64)]
+    assert prepared['inputs']['student'].shape == prepared['inputs']['teacher'].shape == (2, 3, 64, 64)
 
 
 @pytest.mark.parametrize(('settings', 'message'), [
@@ -123,8 +123,9 @@ def test_truth_of_images_of_several_sizes_is_padded_once():
      'decode_head.conv_seg'),
     (dict(taps=dict(studnet=SCORES)), r'taps are given as dict\(student=..., teacher=...\)'),
     (dict(teacher=dict(type='mmpretrain.ResNet', depth=18)), 'the teacher must be a segmentor or detector, got ResNet'),
-    (dict(teacher=segmentor(channels=4)), 'the teacher cannot read images of 3 bands and 32 x 32 pixels: .*See bands'),
+    (dict(teacher=segmentor(channels=4)), 'the teacher cannot read images of 3 bands and 64 x 64 pixels: .*See bands'),
     (dict(bands=dict(images='RGR', student='RG', teacher='RG')), 'bands.images names one twice: R, G, R'),
+    (dict(image_size=8), r"loss 'cwd': CWD .* the maps of stage -1 are 1x1 and 1x1 .* image_size"),
     (dict(losses=dict(fit=dict(type='FitNet', stage=7))), "loss 'fit': stage 7 of FitNet is not among the maps"),
 ])
 def test_what_does_not_fit_is_named_when_built(settings, message):
@@ -134,8 +135,8 @@ def test_what_does_not_fit_is_named_when_built(settings, message):
 
 def test_both_sides_see_the_same_places_of_images_with_the_named_bands():
     teacher = segmentor(width=16)
-    teacher['data_preprocessor']['size'] = (64, 64)
-    with pytest.raises(ValueError, match=r'student makes batches of \(32, 32\) pixels .* teacher of \(64, 64\)'):
+    teacher['data_preprocessor']['size'] = (128, 128)
+    with pytest.raises(ValueError, match=r'student makes batches of \(64, 64\) pixels .* teacher of \(128, 128\)'):
         step(distiller(teacher=teacher), batch())
     bands = dict(images=('R', 'G', 'B', 'N'), student=('R', 'G', 'B'), teacher=('R', 'G', 'B'))
     model, data = distiller(bands=bands), batch(5)

@@ -39,7 +39,13 @@ class CWD(TransferLoss):
         self.tau, self.stage = tau, stage
 
     def build(self, student, teacher):
-        widths = [map_.shape[1] for map_ in maps_at(self, student, teacher)]
+        maps = maps_at(self, student, teacher)
+        if min(map_.shape[2:].numel() for map_ in maps) == 1:
+            sizes = ' and '.join('x'.join(map(str, map_.shape[2:])) for map_ in maps)
+            raise ValueError(f'CWD compares where a channel looks, but the maps of stage {self.stage} are {sizes} '
+                             '(student and teacher), and one place is always all; name a stage of larger maps, or the '
+                             'image_size that is trained with')
+        widths = [map_.shape[1] for map_ in maps]
         self.connector = nn.Identity() if widths[0] == widths[1] else nn.Conv2d(*widths, kernel_size=1)
 
     def compare(self, student, teacher, labels, progress):
