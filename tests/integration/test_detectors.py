@@ -29,7 +29,8 @@ plain_pipeline = ['${load}', '${resize}', '${truth}', dict(
 def _part(name, pipeline, **settings):
     return dict(
         type='mmdet.XMLDataset', data_root='${data_root}', data_prefix=dict(sub_data_root='.'), img_subdir='images',
-        ann_subdir='xml', ann_file=f'{name}.txt', metainfo=dict(classes=('plane', 'ship')), pipeline=pipeline, **settings)
+        ann_subdir='xml', ann_file=f'{name}.txt', metainfo=dict(classes=('plane', 'ship')), pipeline=pipeline,
+        **settings)
 
 
 train_dataset = _part('train', '${train_pipeline}')

@@ -4,6 +4,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -107,6 +108,23 @@ def test_overlaps_are_symmetric_and_agree_for_upright_quads(first, second):
     assert ((overlaps >= 0) & (overlaps <= 1)).all()
     quads = [np.reshape([corners(box) for box in side], (-1, 8)) for side in (first, second)]
     assert boxes.quad_iou(*quads) == pytest.approx(overlaps)
+
+
+def test_overlaps_of_rectangles_are_those_of_mmcv_where_its_operators_are_compiled():
+    operators = pytest.importorskip('mmcv.ops', reason='needs mmcv with compiled operators (docs/get_started.md)',
+                                    exc_type=ImportError)
+    random = np.random.default_rng(0)
+    first = np.concatenate([random.uniform(100, 200, (60, 2)), random.uniform(5, 80, (60, 2)),
+                            random.uniform(0, np.pi, (60, 1))], 1)  # centre, width, height, angle
+    second = np.concatenate([first[:30] + random.normal(0, .1, (30, 5)), random.permutation(first)])
+    quads = []
+    for centre, size, angle in ((boxes_[:, :2], boxes_[:, 2:4], boxes_[:, 4]) for boxes_ in (first, second)):
+        axes = np.stack([np.cos(angle), np.sin(angle), -np.sin(angle), np.cos(angle)], 1).reshape(-1, 2, 2)
+        signs = np.array([(1, 1), (-1, 1), (-1, -1), (1, -1)]) / 2
+        quads.append((centre[:, None] + (signs * size[:, None]) @ axes).reshape(-1, 8))
+    expected = operators.box_iou_rotated(*(torch.tensor(side, dtype=torch.float32) for side in (first, second)))
+    np.testing.assert_allclose(boxes.quad_iou(*quads), expected.numpy(), atol=1e-3)
+    assert (expected > 0.9).sum() >= 60
 
 
 def test_confidence_ranks_where_there_is_any_and_the_output_order_elsewhere():
