@@ -127,6 +127,13 @@ def test_taps_of_another_rank_are_named(name):
         build(name).prepare(student_outputs(2), dict(logits=vector))
 
 
+@pytest.mark.parametrize('name', ['AT', 'CWD', 'NST'])
+def test_maps_of_one_place_are_refused_by_what_compares_places(name):
+    student, teacher = student_outputs(2, sizes=((1, 1), (2, 2))), teacher_outputs(2, sizes=((4, 4), (1, 1)))
+    with pytest.raises(ValueError, match=f'{name} compares where maps are strong, .* one place in common'):
+        build(name).prepare(student, teacher)
+
+
 @pytest.mark.parametrize('name', EVERY)
 def test_trainable_parts_exist_before_the_first_call_and_learn(name):
     student, teacher, loss = student_outputs(4), teacher_outputs(4), build(name)

@@ -9,7 +9,15 @@ import torch.nn.functional as F
 
 from rstoolbox.registry import TRANSFER_LOSSES
 
-from .base import TooFewMapsError, TransferLoss, check_ranks, full_precision, paired_maps, unit_length
+from .base import (
+    TooFewMapsError,
+    TransferLoss,
+    check_places,
+    check_ranks,
+    full_precision,
+    paired_maps,
+    unit_length,
+)
 
 # Of a student's singular vectors this many may stand for the teacher's first.
 CANDIDATES = 4
@@ -37,6 +45,7 @@ class AT(TransferLoss):
 
     def build(self, student, teacher):
         check_ranks(self, student, teacher)
+        check_places(self, paired_maps(student, teacher))
 
     def compare(self, student, teacher, labels, progress):
         with torch.autocast(student['feats'][-1].device.type, enabled=False):
@@ -68,6 +77,7 @@ class NST(TransferLoss):
 
     def build(self, student, teacher):
         check_ranks(self, student, teacher)
+        check_places(self, paired_maps(student, teacher))
 
     def compare(self, student, teacher, labels, progress):
         with torch.autocast(student['feats'][-1].device.type, enabled=False):

@@ -174,6 +174,14 @@ def check_ranks(loss, student, teacher):
                                  f'{shapes}; tap another module: taps=dict({side}=dict({name}=...))')
 
 
+def check_places(loss, pairs):
+    """Raise a ``ValueError`` if no two maps share more than one place: a loss of where they are strong is always 0."""
+    if all(min(map_.shape[2:].numel() for map_ in pair) == 1 for pair in pairs):
+        raise ValueError(f'{type(loss).__name__} compares where maps are strong, but those of student and teacher have '
+                         'one place in common (1x1); take those of an earlier stage, or give the image_size that is '
+                         'trained with')
+
+
 def check_same_rows(loss, student, teacher):
     """Raise a ``ValueError`` unless both sides hold as many samples; a single row would be compared with all."""
     name = loss.needs[0]  # all outputs of a side are of one batch

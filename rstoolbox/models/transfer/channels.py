@@ -6,7 +6,7 @@ from torch import nn
 
 from rstoolbox.registry import TRANSFER_LOSSES
 
-from .base import TransferLoss, check_positive, divergence, same_size
+from .base import TransferLoss, check_places, check_positive, divergence, same_size
 from .regression import check_stage, maps_at
 
 
@@ -40,11 +40,7 @@ class CWD(TransferLoss):
 
     def build(self, student, teacher):
         maps = maps_at(self, student, teacher)
-        if min(map_.shape[2:].numel() for map_ in maps) == 1:
-            sizes = ' and '.join('x'.join(map(str, map_.shape[2:])) for map_ in maps)
-            raise ValueError(f'CWD compares where a channel looks, but the maps of stage {self.stage} are {sizes} '
-                             '(student and teacher), and one place is always all; name a stage of larger maps, or the '
-                             'image_size that is trained with')
+        check_places(self, [maps])
         widths = [map_.shape[1] for map_ in maps]
         self.connector = nn.Identity() if widths[0] == widths[1] else nn.Conv2d(*widths, kernel_size=1)
 
