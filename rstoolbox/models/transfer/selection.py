@@ -81,8 +81,6 @@ def rank_correlation(first, second):
 
 def _block(first, second):
     first, second = ((side[:, :, None] - side[:, None, :]).sign_().flatten(1) for side in (first, second))
-    concordance, first_pairs, second_pairs = (torch.einsum('bp,bp->b', *sides) for sides in (
-        (first, second), (first, first), (second, second)))
-    # Squared signs count the pairs that are no tie.
-    scale = (first_pairs * second_pairs).sqrt()
-    return torch.where(scale > 0, concordance / scale.clamp(min=1), 0)
+    # Squared signs count the pairs that are no tie; without one the concordance is 0.
+    pairs = torch.linalg.vecdot(first, first) * torch.linalg.vecdot(second, second)
+    return torch.linalg.vecdot(first, second) / pairs.sqrt().clamp_(min=1)
