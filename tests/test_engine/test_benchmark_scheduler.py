@@ -154,6 +154,32 @@ def test_two_commands_at_once_run_nothing_twice(tools, tmp_path):
     assert [len(_starts(cell)) for cell in schedulers[0].cells] == [1] * 4
 
 
+def test_a_run_whose_command_was_killed_is_left_to_end_before_another_of_its_folder(tools, tmp_path):
+    killed = _schedule(tmp_path, _run('slow'))
+    killed._take(killed.cells[0])
+    os.close(killed.cells[0].lock.descriptor)  # as the system does with all of a process that it kills
+    other, seen = _schedule(tmp_path, _run('slow', key='other')), []
+
+    def tick():
+        seen.append(other.cells[0].state)
+        (tools / 'go').touch()
+
+    other.run(tick)
+    assert seen[0] == 'elsewhere' and other.cells[0].state == 'done'
+    assert killed.cells[0].process.wait() == 0 and len(_starts(other.cells[0])) == 2
+
+
+def test_a_folder_that_cannot_be_written_fails_alone(tools, tmp_path):
+    scheduler = _schedule(tmp_path, _run(), _run(seed=1), _run(seed=2))
+    file, log = (cell.folder for cell in scheduler.cells[:2])
+    (log / 'run.log').mkdir(parents=True)
+    file.touch()
+    scheduler.run()
+    assert [cell.state for cell in scheduler.cells] == ['failed', 'failed', 'done']
+    assert 'could not be started: ' in scheduler.cells[0].why and 'run.log' in scheduler.cells[1].why
+    assert scheduler.cells[1].tail == '' and scheduler.slots == [0]
+
+
 def test_one_run_goes_ahead_until_the_shared_stages_are_there(tools, tmp_path, monkeypatch):
     monkeypatch.setattr(module.Cell, 'has_stages', property(lambda cell: (tools / 'stages').exists()))
     scheduler = _schedule(tmp_path, _run('slow'), _run(), _run('kd', dataset='other'), jobs=3)

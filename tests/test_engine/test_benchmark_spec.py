@@ -120,6 +120,10 @@ def test_the_shipped_benchmarks_can_be_read(name, number):
     ("methods = dict(kd=dict(type='KD', tau=0.))", 'methods.kd: tau of KD must be above 0'),
     ('methods = dict(kd=dict(tau=3.))', 'methods.kd names no type'),
     ("methods = dict(ska=dict(type='KD'))", "cannot be called 'ska'"),
+    ("methods = {1: dict(type='KD')}", 'a method cannot be called 1; .* a letter first'),
+    ("datasets['mini']['methods'] = dict(rk=None)", "mini.methods: there is no method 'rk' .*Did you mean 'rkd'"),
+    ("datasets['mini']['methods'] = dict(rkd=3)", 'datasets.mini.methods.rkd = 3, expected a dict'),
+    ("datasets['mini']['methods'] = dict(rkd=dict(type='RDK'))", r"datasets.mini.methods.rkd: 'RDK' is not"),
     ("pairs = dict(one={'student.backbone.dept': 34})", r"pair 'one': .*Did you mean 'student.backbone.depth'"),
     ("pairs = {'a/b': {}}", "'a/b', which is to be a folder's name"),
     ('seeds = [0, 1.5]', r'seeds.1 = 1.5, expected a whole number'),
@@ -161,6 +165,18 @@ def test_methods_that_take_no_teacher_of_several_labels_are_named_before_anythin
             'image.* Losses of such logits are BinaryKD, LogitsMSE')):
         read_spec(spec(lines.format(SOFT)))
     assert len(read_spec(spec(lines.format("kd=dict(type='BinaryKD'), at=dict(type='AT')")))) == 2 * (1 + 2 * 2)
+
+
+def test_a_data_set_changes_methods_and_leaves_some_out(spec, tmp_path):
+    (tmp_path / 'multi.py').write_text(MULTI.format(parts=ROOT / 'configs/_base_'))
+    own = "dict(kd=dict(type='BinaryKD', tau=2.), dkd=None)"
+    runs = read_spec(spec(f"datasets['gl'] = dict(config='{tmp_path}/multi.py', methods={own})\n"
+                          "methods = dict(kd=dict(type='KD'), dkd=dict(type='DKD'), mse=dict(type='LogitsMSE'))\n"
+                          'pairs = dict(same={})\nseeds = [1]'))
+    found = {(run.dataset, run.method, run.cfg.model.losses[run.method].type)
+             for run in runs if run.method != 'none'}
+    assert found == {('mini', 'kd', 'KD'), ('mini', 'dkd', 'DKD'), ('mini', 'mse', 'LogitsMSE'),
+                     ('gl', 'kd', 'BinaryKD'), ('gl', 'mse', 'LogitsMSE')}
 
 
 def test_a_method_that_needs_more_maps_says_what_to_set_and_takes_that(spec):

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from types import SimpleNamespace
 
+import pytest
 import torch
 from mmengine.logging import MessageHub
 from torch import nn
@@ -44,3 +45,12 @@ def test_a_student_without_transfer_has_no_extra_parameters(tmp_path):
     cost = _train(_runner(tmp_path, MessageHub('plain'), nn.Linear(3, 3)), 1)
     assert cost['extra_parameters'] == 0
     assert torch.cuda.is_available() or 20 < cost['peak_memory_mib'] < 1e6
+
+
+@pytest.mark.skipif(torch.cuda.is_available() or not module.FORGET.exists(), reason='Linux tells the peak of a process')
+def test_memory_of_an_earlier_training_in_the_process_does_not_count():
+    before = module.peak_memory()
+    torch.ones(100 * module.MIB).sum()  # 400 MiB
+    grown = module.peak_memory()
+    CostHook().before_train(None)
+    assert grown - before > 300 * module.MIB and grown - module.peak_memory() > 300 * module.MIB

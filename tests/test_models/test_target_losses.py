@@ -40,6 +40,7 @@ def test_labels_that_are_missing_or_wrong_are_named(name):
     for labels, message in [(None, f'{name} tells .* needs labels'),
                             (torch.tensor([0, 4]), f'{name} got the label 4, expected 0 to 3'),
                             (torch.tensor([-1, 2]), 'got the label -1'),
+                            (torch.tensor([0.5, 2.]), f'{name} takes whole numbers as labels .*, got torch.float32'),
                             (torch.tensor([1]), r'labels of shape \(2,\) or \(2, 4\)'),
                             (torch.tensor([[1, 0, 0, 0], [1, 1, 0, 1]]), 'have 1 to 3; .* BinaryKD'),
                             (torch.zeros(2, 4), 'have 0 to 0')]:

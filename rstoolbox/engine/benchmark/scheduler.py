@@ -1,5 +1,6 @@
 """Runs of a benchmark, each in a process of its own, none of them twice."""
 
+import fcntl
 import os
 import shlex
 import signal
@@ -9,7 +10,6 @@ import time
 from pathlib import Path
 
 import torch
-from filelock import FileLock, Timeout
 
 from rstoolbox.structures.files import read_record, write_json, write_whole
 
@@ -29,7 +29,7 @@ class Cell:
 
     def __init__(self, run, folder):
         self.run, self.folder = run, folder
-        self.lock = FileLock(folder / '.benchmark.lock')
+        self.lock = _Lock(folder / '.benchmark.lock')
         self.state, self.result, self.process, self.begin, self.end, self.why = WAITING, None, None, None, None, ''
 
     @property
@@ -43,8 +43,11 @@ class Cell:
 
     @property
     def tail(self):
-        """The last lines of the log."""
-        lines = self.log.read_text(errors='replace').rstrip().splitlines() if self.log.is_file() else []
+        """The last lines of the log; none where it cannot be read."""
+        try:
+            lines = self.log.read_text(errors='replace').rstrip().splitlines()
+        except OSError:
+            return ''
         return '\n'.join(lines[-TAIL:])
 
     @property
@@ -62,8 +65,9 @@ class Scheduler:
     """Runs what is missing of a benchmark, some runs at a time.
 
     Each run is a process of ``tools/train.py``, so that it can be started by hand too, and one that crashes takes no
-    other along. A lock keeps a second command off the runs of the first; what that one finishes counts here too. Of the
-    runs that share teacher and matcher one goes ahead until these are there.
+    other along. A lock, which the process itself holds too, keeps a second command off the runs of the first, also off
+    one that goes on after the first was killed; what that one finishes counts here too. Of the runs that share teacher
+    and matcher one goes ahead until these are there.
 
     Args:
         runs (list[Run]): In the order in which they are started.
@@ -120,19 +124,21 @@ class Scheduler:
         if any(other.state == RUNNING and not other.has_stages and (other.run.dataset, other.run.pair) == shared
                for other in self.cells):
             return
-        cell.folder.mkdir(parents=True, exist_ok=True)
         try:
-            cell.lock.acquire(timeout=0)
-        except Timeout:
-            self._set(cell, ELSEWHERE)
-            return
-        try:
-            self._set(cell, result=read_result(cell.run, cell.folder))
-            if cell.state != DONE:
-                self._start(cell)
-        finally:
-            if cell.state != RUNNING:
-                cell.lock.release()
+            cell.folder.mkdir(parents=True, exist_ok=True)
+            if not cell.lock.acquire():
+                self._set(cell, ELSEWHERE)
+                return
+            try:
+                self._set(cell, result=read_result(cell.run, cell.folder))
+                if cell.state != DONE:
+                    self._start(cell)
+            finally:
+                if cell.state != RUNNING:
+                    cell.lock.release()
+        except OSError as error:  # a full disk or a folder of somebody else's is no matter of the other runs
+            cell.why = f'could not be started: {error}'
+            self._set(cell, FAILED)
 
     def _start(self, cell):
         run, config = cell.run, cell.folder / 'config.py'
@@ -149,15 +155,16 @@ class Scheduler:
         cfg['stage_root'] = cfg.get('stage_root') or str(self.stages)
         write_whole(config_text(cfg).encode(), config)
         arguments = [*(['--resume'] if resume else []), *(['--amp'] if run.amp else [])]
-        slot = self.slots.pop(0)
+        slot = self.slots[0]
         command = self._command(cell, config, arguments)
         with cell.log.open('ab') as log:
             log.write(f'$ {shlex.join(command)}\n'.encode())
             log.flush()
             # In a session of its own, so that Ctrl-C reaches this command alone, which then stops it in order.
             cell.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-                                            env=self._environment(slot), start_new_session=True)
-        cell.slot, cell.begin = slot, time.time()
+                                            env=self._environment(slot), start_new_session=True,
+                                            pass_fds=[cell.lock.descriptor])
+        cell.slot, cell.begin = self.slots.pop(0), time.time()
         self._set(cell, RUNNING)
 
     def _command(self, cell, config, arguments):
@@ -210,3 +217,28 @@ class Scheduler:
         for cell in running:
             self._free(cell)
             self._set(cell, WAITING)
+
+
+class _Lock:
+    """A lock by a file that processes can share: it lasts until one of them releases it or the last of them ends."""
+
+    def __init__(self, path):
+        self.path, self.descriptor = path, None
+
+    def acquire(self):
+        """Return whether nobody else has it."""
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(descriptor)
+            if isinstance(error, BlockingIOError):
+                return False
+            raise
+        self.descriptor = descriptor
+        return True
+
+    def release(self):
+        fcntl.flock(self.descriptor, fcntl.LOCK_UN)
+        os.close(self.descriptor)
+        self.descriptor = None

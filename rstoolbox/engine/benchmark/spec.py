@@ -23,6 +23,7 @@ from ..preflight import build_quietly, located
 
 KEYS = dict(datasets=dict, methods=dict, pairs=dict, seeds=(list, tuple), options=dict, amp=bool, custom_imports=dict)
 NEEDED = ('datasets', 'methods', 'pairs', 'seeds')
+ENTRY = ('config', 'options', 'methods')  # of a data set
 NO_TRANSFER = 'none'
 
 
@@ -51,8 +52,9 @@ def read_spec(path, options=None, amp=False):
 
     Args:
         path (str): A Python file, or a packaged one (``rstoolbox::benchmarks/mini.py``), with ``datasets`` (name ->
-            ``dict(config=..., options=...)``), ``methods`` (name -> config of a transfer loss), ``pairs`` (name ->
-            options of the config), ``seeds``, and if need be ``options`` for every run, ``amp``, and ``custom_imports``
+            ``dict(config=..., options=..., methods=...)``, the latter of those that differ there, None for one that is
+            left out), ``methods`` (name -> config of a transfer loss), ``pairs`` (name -> options of the config),
+            ``seeds``, and if need be ``options`` for every run, ``amp``, and ``custom_imports``
             as a config has them, for methods of your own. Other variables are free where the file itself reads them.
         options (dict, optional): Overrides of every run that win over those of the spec.
         amp (bool): Train in mixed precision whatever the spec says.
@@ -72,15 +74,17 @@ def read_spec(path, options=None, amp=False):
             with located(where):
                 cells.append((where, dataset, pair, chosen, _read_config(entry['config'], chosen, spec)))
     # Not before the configs are read, which may import what a method is made of.
-    methods = {NO_TRANSFER: None, **_check_methods(path, spec['methods'])}
+    methods = {NO_TRANSFER: None, **_check_methods(f'{path}, methods', spec['methods'])}
+    own = {dataset: _own_methods(f'{path}, datasets.{dataset}.methods', entry.get('methods', {}), methods)
+           for dataset, entry in spec['datasets'].items()}
     runs = []
     for where, dataset, pair, chosen, cfg in cells:
         config = spec['datasets'][dataset]['config']
         with located(where):
-            variants = _variants(cfg, methods, config)
+            variants = _variants(cfg, own[dataset], config)
             for variant in variants.values():
                 runner_config(variant)  # raises where it does not fit the classes it names
-            _check_losses(runner_config(cfg).model, methods)
+            _check_losses(runner_config(cfg).model, own[dataset])
         for (method, sembridge), variant in variants.items():
             runs += [_run(dataset, pair, method, sembridge, seed, config, spec['amp'] or amp, variant, chosen)
                      for seed in spec['seeds']]
@@ -203,10 +207,11 @@ def _read(path):
         _check_names(path, key, content[key])
     for name, entry in content['datasets'].items():
         for key in entry:
-            if key not in ('config', 'options'):
-                raise ConfigError(f"{path}: datasets.{name} has no '{key}'. {_nearest(key, ('config', 'options'))}")
-        if not isinstance(entry.get('options', {}), dict):
-            raise ConfigError(f'{path}: datasets.{name}.options = {entry["options"]!r}, expected a dict.')
+            if key not in ENTRY:
+                raise ConfigError(f"{path}: datasets.{name} has no '{key}'. {_nearest(key, ENTRY)}")
+        for key in ('options', 'methods'):
+            if not isinstance(entry.get(key, {}), dict):
+                raise ConfigError(f'{path}: datasets.{name}.{key} = {entry[key]!r}, expected a dict.')
         if not isinstance(entry.get('config'), str):
             raise ConfigError(f'{path}: datasets.{name} needs a config, the path of an experiment.')
     return content
@@ -228,17 +233,27 @@ def _check_names(path, key, entries):
             raise ConfigError(f'{path}: {key}.{name} = {entry!r}, expected a dict.')
 
 
-def _check_methods(path, methods):
+def _own_methods(where, changes, methods):
+    """The methods as a data set has them."""
+    for name in changes:
+        if name not in methods or name == NO_TRANSFER:
+            raise ConfigError(f"{where}: there is no method '{name}' to change. "
+                              f'{_nearest(str(name), list(methods)[1:])}')
+    changed = _check_methods(where, {name: loss for name, loss in changes.items() if loss is not None})
+    return {name: changed.get(name, loss) for name, loss in methods.items() if name not in changes or name in changed}
+
+
+def _check_methods(where, methods):
     methods = {name: loss for name, loss in methods.items() if not (name == NO_TRANSFER and loss in (None, {}))}
-    _check_names(path, 'methods', methods)
     for name, loss in methods.items():
-        if name in (NO_TRANSFER, 'task', 'ska') or not name.isidentifier():
-            raise ConfigError(f"{path}: a method cannot be called '{name}'; 'none', 'task' and 'ska' are taken, and "
-                              'letters, digits and _ are what a name is made of.')
+        if name in (NO_TRANSFER, 'task', 'ska') or not re.fullmatch(r'[A-Za-z]\w*', str(name)):
+            raise ConfigError(f"{where}: a method cannot be called {name!r}; 'none', 'task' and 'ska' are taken, and "
+                              'a name is made of letters, digits and _, a letter first.')
+        if not isinstance(loss, dict):
+            raise ConfigError(f'{where}.{name} = {loss!r}, expected a dict.')
         if 'type' not in loss:
-            raise ConfigError(f'{path}: methods.{name} names no type. Known: '
-                              f'{", ".join(TRANSFER_LOSSES.known_names())}.')
-        with located(f'{path}, methods.{name}'):
+            raise ConfigError(f'{where}.{name} names no type. Known: {", ".join(TRANSFER_LOSSES.known_names())}.')
+        with located(f'{where}.{name}'):
             TRANSFER_LOSSES.get(loss['type'])
             check_types(dict(methods={name: loss}))
             TRANSFER_LOSSES.build(copy.deepcopy(loss))

@@ -247,6 +247,8 @@ def target_classes(loss, labels, logits):
         raise ValueError(f'{name} takes labels of shape ({batch},) or ({batch}, {classes}) beside logits of shape '
                          f'({batch}, {classes}), got {tuple(labels.shape)}')
     if labels.ndim == 1:
+        if labels.is_floating_point():
+            raise ValueError(f'{name} takes whole numbers as labels of one class each, got {labels.dtype}')
         low, high = torch.stack(labels.aminmax()).tolist() if batch else (0, 0)
         if low < 0 or high >= classes:
             raise ValueError(f'{name} got the label {low if low < 0 else high}, expected 0 to {classes - 1}')
