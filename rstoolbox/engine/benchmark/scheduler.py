@@ -124,21 +124,21 @@ class Scheduler:
         if any(other.state == RUNNING and not other.has_stages and (other.run.dataset, other.run.pair) == shared
                for other in self.cells):
             return
+        state, result = ELSEWHERE, None
         try:
             cell.folder.mkdir(parents=True, exist_ok=True)
-            if not cell.lock.acquire():
-                self._set(cell, ELSEWHERE)
-                return
-            try:
-                self._set(cell, result=read_result(cell.run, cell.folder))
-                if cell.state != DONE:
-                    self._start(cell)
-            finally:
-                if cell.state != RUNNING:
-                    cell.lock.release()
+            if cell.lock.acquire():
+                try:
+                    result = read_result(cell.run, cell.folder)
+                    if result is None:
+                        self._start(cell)
+                        state = RUNNING
+                finally:
+                    if state != RUNNING:
+                        cell.lock.release()
         except OSError as error:  # a full disk or a folder of somebody else's is no matter of the other runs
-            cell.why = f'could not be started: {error}'
-            self._set(cell, FAILED)
+            cell.why, state = f'could not be started: {error}', FAILED
+        self._set(cell, state, result)
 
     def _start(self, cell):
         run, config = cell.run, cell.folder / 'config.py'
@@ -165,7 +165,6 @@ class Scheduler:
                                             env=self._environment(slot), start_new_session=True,
                                             pass_fds=[cell.lock.descriptor])
         cell.slot, cell.begin = self.slots.pop(0), time.time()
-        self._set(cell, RUNNING)
 
     def _command(self, cell, config, arguments):
         if self.partition:
