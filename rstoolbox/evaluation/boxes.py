@@ -24,8 +24,7 @@ def quad_iou(first, second):
     """Return the (N, M) overlap of polygons with four corners, (N, 8) and (M, 8); 0 where one crosses itself.
 
     By shapely, for corners need not form a rectangle, and mmcv's compiled ``box_iou_quadri`` (2.3.6) errs where edges
-    nearly coincide: it gives 0.38 for a pair that differs by half a pixel and shares 0.99. For rectangles the numbers
-    are those of its ``box_iou_rotated``.
+    nearly coincide. For rectangles the numbers are those of its ``box_iou_rotated``.
     """
     sides = [shapely.polygons(np.asarray(quads, np.float64).reshape(-1, 4, 2)) for quads in (first, second)]
     sides = [np.where(shapely.is_valid(polygons), polygons, shapely.Polygon()) for polygons in sides]

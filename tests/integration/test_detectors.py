@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 try:
+    import mmcv.ops  # noqa: F401, without them mmdet itself still imports
     import mmdet  # noqa: F401
 except ImportError as error:
     pytest.skip(f"needs mmdet and mmcv's compiled operators (docs/get_started.md): {error}", allow_module_level=True)
