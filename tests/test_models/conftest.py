@@ -24,7 +24,7 @@ def default_scope():
     torch.manual_seed(0)
 
 
-@pytest.fixture
+@pytest.fixture(scope='session')
 def classifier_config():
     """A function from bands and classes to the config of a small SceneClassifier with four stages of maps."""
 
