@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from mmengine.dataset import Compose
-from mmpretrain.models.heads import MultiLabelClsHead
 from PIL import Image
 
 from rstoolbox.datasets import LoadRaster
@@ -151,11 +150,6 @@ class SceneInferencer:
         """
         return map_classes(self, scene, out, tile, stride, probabilities, batch_size)
 
-    @property
-    def is_multi_label(self):
-        """bool: Whether an image may have several classes, or none."""
-        return isinstance(self.model.head, MultiLabelClsHead)
-
     def classify(self, loaded):
         """Run the pipeline behind its first transform, and the model.
 
@@ -203,7 +197,7 @@ class SceneInferencer:
     def _result(self, sample):
         labels, scores = sample.pred_label.tolist(), sample.pred_score.tolist()
         found = labels, [self.classes[label] for label in labels], [scores[label] for label in labels]
-        if not self.is_multi_label:
+        if not self.model.multi_label:
             found = [value for value, in found]
         return dict(zip(('image', 'pred_label', 'pred_class', 'pred_score', 'pred_scores'),
                         (sample.img_path, *found, dict(zip(self.classes, scores)))))

@@ -21,7 +21,7 @@ from .strips import Strips, usual_stride
 
 def map_classes(inferencer, scene, out, tile, stride=None, probabilities=None, batch_size=64):
     """See :meth:`~rstoolbox.apis.SceneInferencer.map`."""
-    if inferencer.is_multi_label:
+    if inferencer.model.multi_label:
         raise ValueError('A map has one class a cell, and this model says for each class whether it is there.')
     if tile < 1 or batch_size < 1:
         raise ValueError('tile is the side of a tile in pixels and batch_size how many are classified at once, each 1 '

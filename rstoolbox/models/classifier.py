@@ -5,6 +5,7 @@ import inspect
 import torch
 from mmengine.registry import DefaultScope
 from mmpretrain.models import ImageClassifier
+from mmpretrain.models.heads import MultiLabelClsHead
 
 from rstoolbox.registry import MODELS, SCOPE, explained_types
 
@@ -98,6 +99,11 @@ class SceneClassifier(ImageClassifier):
     def num_classes(self):
         """Number of classes that the head tells apart, or None without a head."""
         return getattr(self.head, 'num_classes', None)
+
+    @property
+    def multi_label(self):
+        """bool: Whether an image may have several classes, or none: logits are binary answers, one for every class."""
+        return isinstance(self.head, MultiLabelClsHead)
 
     def check_head(self, images):
         """Raise a ValueError unless the head takes features as wide as those of images (B, C, H, W)."""

@@ -1,4 +1,4 @@
-"""A whole experiment that takes seconds: few images, thin networks, two epochs."""
+"""What commands on whole experiments share."""
 
 import os
 import subprocess
@@ -7,24 +7,7 @@ import sys
 import pytest
 
 from commands import ROOT, run_command
-
-TINY = """
-_base_ = '{root}/configs/sembridge/r18_ms2rgb.py'
-data_root = '{data}'
-images_per_class = 8
-num_workers = 0
-batch_size = 8
-max_epochs = 3
-teacher_epochs = 2
-matcher_epochs = 2
-matcher_batch_size = 8
-checkpoint_interval = 1
-matching = dict(start=1, interval=1, growth=0)
-thin = dict(stem_channels=8, base_channels=8)
-teacher = dict(backbone=thin, head=dict(in_channels=64))
-student = dict(backbone=thin, head=dict(in_channels=64))
-log_level = 'WARNING'
-"""
+from tiny_experiment import write_tiny
 
 
 @pytest.fixture(scope='session')
@@ -36,9 +19,7 @@ def mini_data(tmp_path_factory):
 @pytest.fixture
 def tiny_config(tmp_path, mini_data):
     """Path of a config of the whole SemBridge experiment at a size that takes seconds."""
-    path = tmp_path / 'tiny.py'
-    path.write_text(TINY.format(root=ROOT, data=mini_data))
-    return path
+    return write_tiny(tmp_path, mini_data)
 
 
 @pytest.fixture

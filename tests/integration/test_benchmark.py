@@ -9,9 +9,9 @@ import time
 
 import pytest
 
+from commands import ROOT
 from rstoolbox.engine.benchmark import markdown, read_csv
-
-from .conftest import ROOT, TINY
+from tiny_experiment import write_tiny
 
 SPEC = """
 datasets = dict(mini=dict(config={config!r}))
@@ -57,9 +57,9 @@ def _wait_for(process, out, name):
 def finished(tmp_path_factory, mini_data):
     """A benchmark that was killed once within its second run: the spec and its folder."""
     folder = tmp_path_factory.mktemp('benchmark')
-    (folder / 'tiny.py').write_text(TINY.format(root=ROOT, data=mini_data))
+    config = write_tiny(folder, mini_data)
     spec, out = folder / 'spec.py', folder / 'out'
-    spec.write_text(SPEC.format(config=str(folder / 'tiny.py')))
+    spec.write_text(SPEC.format(config=str(config)))
     process = _start(spec, out)
     _wait_for(process, out, 'ctkd')
     process.kill()
@@ -116,9 +116,9 @@ def test_the_report_is_made_anew_from_the_runs(finished, run_tool):
 
 def test_a_failing_run_does_not_stop_the_others_and_ctrl_c_stops_all(tmp_path, mini_data):
     # Steps that no network survives, which nothing can know before.
-    (tmp_path / 'tiny.py').write_text(TINY.format(root=ROOT, data=mini_data) + 'learning_rate = 1e38\n')
+    config = write_tiny(tmp_path, mini_data, 'learning_rate = 1e38\n')
     broken, out = tmp_path / 'broken.py', tmp_path / 'out'
-    broken.write_text(SPEC.format(config=str(tmp_path / 'tiny.py')))
+    broken.write_text(SPEC.format(config=str(config)))
     process = _start(broken, out)
     _wait_for(process, out, 'ctkd')
     process.send_signal(signal.SIGINT)

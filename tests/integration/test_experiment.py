@@ -12,8 +12,7 @@ import torch
 from commands import start_command
 from rstoolbox.engine import load_config, resolve
 from rstoolbox.registry import DATASETS
-
-from .conftest import ROOT
+from tiny_experiment import write_tiny
 
 ROWS = ('teacher', 'none', 'kd', 'sembridge')
 
@@ -21,10 +20,8 @@ ROWS = ('teacher', 'none', 'kd', 'sembridge')
 @pytest.fixture(scope='module')
 def finished(tmp_path_factory, mini_data):
     """An unbroken run: its config and work dir."""
-    from .conftest import TINY
     folder = tmp_path_factory.mktemp('unbroken')
-    config = folder / 'tiny.py'
-    config.write_text(TINY.format(root=ROOT, data=mini_data))
+    config = write_tiny(folder, mini_data)
     _train(config, folder / 'run').wait()
     return config, folder / 'run'
 

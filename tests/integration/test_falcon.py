@@ -5,11 +5,10 @@ import json
 import pytest
 import torch
 
+from commands import ROOT
 from rstoolbox.datasets.falcon import Record, write_records
 from rstoolbox.datasets.falcon.mini_falcon import make_mini_falcon
 from rstoolbox.models.falcon import Falcon, load_tokenizer
-
-from .conftest import ROOT
 
 
 @pytest.fixture(scope='module')

@@ -4,10 +4,9 @@ import json
 
 import pytest
 
+from commands import ROOT
 from rstoolbox.datasets.falcon import Record, write_records
 from rstoolbox.datasets.falcon.converters import CONVERTERS
-
-from .conftest import ROOT
 
 # Of each task the score that one would look at first.
 SCORES = {

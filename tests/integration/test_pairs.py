@@ -8,10 +8,9 @@ import pytest
 import scipy.io
 from PIL import Image
 
+from commands import ROOT
 from rstoolbox.models.sembridge.gallery import Gallery
 from rstoolbox.structures import MatchTable
-
-from .conftest import ROOT
 
 PAIR = """
 _base_ = '{root}/configs/sembridge/r18_ms2rgb.py'

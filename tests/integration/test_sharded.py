@@ -6,13 +6,11 @@ import socket
 import pytest
 import torch
 
-from commands import run_ranks
+from commands import ROOT, run_ranks
 from rstoolbox.datasets.falcon import Record, write_records
 from rstoolbox.datasets.falcon.mini_falcon import make_mini_falcon
 from rstoolbox.models import load_state
 from rstoolbox.models.falcon import Falcon, load_tokenizer
-
-from .conftest import ROOT
 
 RANK = """
 import os, runpy, sys

@@ -5,32 +5,15 @@ import json
 import pytest
 
 from commands import ROOT, run_command
+from tiny_experiment import write_tiny
 
-TINY = """
-_base_ = '{root}/configs/sembridge/r18_ms2rgb.py'
-data_root = '{folder}/data'
-images_per_class = 8
-num_workers = 0
-batch_size = 8
-max_epochs = 2
-teacher_epochs = 1
-matcher_epochs = 1
-matcher_batch_size = 8
-matching = dict(start=1, interval=1, growth=0)
-thin = dict(stem_channels=8, base_channels=8)
-teacher = dict(backbone=thin, head=dict(in_channels=64))
-student = dict(backbone=thin, head=dict(in_channels=64))
-log_level = 'WARNING'
-"""
 PAIRINGS = {'same image', 'first match', 'last match', 'random, same class', 'random, other class'}
 
 
 @pytest.fixture(scope='module')
 def config(tmp_path_factory):
     folder = tmp_path_factory.mktemp('transport')
-    path = folder / 'tiny.py'
-    path.write_text(TINY.format(root=ROOT, folder=folder))
-    return path
+    return write_tiny(folder, folder / 'data')
 
 
 @pytest.fixture(scope='module')
@@ -83,7 +66,7 @@ def test_a_work_dir_without_stages_says_what_to_run(config, tmp_path):
 
 
 def test_a_run_of_other_settings_does_not_pass(config, finished):
-    done = run_command('analysis/transport_cost.py', config, finished, '--cfg-options', 'matcher_epochs=2')
+    done = run_command('analysis/transport_cost.py', config, finished, '--cfg-options', 'matcher_epochs=1')
     assert done.returncode == 1 and "'matcher' of" in done.stderr and '--cfg-options' in done.stderr
 
 

@@ -5,7 +5,6 @@ from functools import partial
 
 import torch
 from mmengine.logging import MessageHub, print_log
-from mmpretrain.models.heads import MultiLabelClsHead
 
 from rstoolbox.registry import MODELS
 
@@ -75,7 +74,7 @@ class FrozenTeacher(FrozenNetwork):
     @property
     def multi_label(self):
         """bool: Whether its logits are binary answers, one for every class."""
-        return isinstance(self.network.head, MultiLabelClsHead)
+        return self.network.multi_label
 
     @torch.no_grad()
     def __call__(self, inputs, data_samples):
