@@ -2,6 +2,7 @@
 
 import json
 import re
+from xml.sax.saxutils import escape
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from PIL import Image
 from rasterio.transform import from_origin
 
 from commands import ROOT, run_command
-from rstoolbox.apis import SceneInferencer, map_file
+from rstoolbox.apis import SceneInferencer, map_file, scene_map
 from rstoolbox.engine.config import load_config, runner_config
 from rstoolbox.models.checkpoint import CheckpointError
 from rstoolbox.registry import MODELS
@@ -176,6 +177,54 @@ def test_a_raster_without_coordinates_gives_a_map_without_them(classify, scene, 
     classify.map(path, tmp_path / 'map.tif', tile=16)
     with rasterio.open(tmp_path / 'map.tif') as made:
         assert made.crs is None and (made.width, made.height) == (11, 9)
+
+
+def test_overviews_of_an_earlier_map_go_with_it(classify, scene, tmp_path):
+    path, _ = scene()
+    classify.map(path, tmp_path / 'map.tif', tile=16)
+    with rasterio.Env(TIFF_USE_OVR=True), rasterio.open(tmp_path / 'map.tif', 'r+') as made:
+        made.build_overviews([2])
+    assert (tmp_path / 'map.tif.ovr').is_file()
+    classify.map(path, tmp_path / 'map.tif', tile=12)
+    with rasterio.open(tmp_path / 'map.tif') as made:
+        assert not made.overviews(1) and not (tmp_path / 'map.tif.ovr').exists()
+
+
+def test_the_files_behind_a_mosaic_count(classify, scene, tmp_path, monkeypatch):
+    scene('part.tif')
+    build_vrt(tmp_path / 'scene.vrt', 'part.tif')
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(scene_map, 'draw_class_map', stop)
+    with pytest.raises(KeyboardInterrupt):
+        classify.map(tmp_path / 'scene.vrt', tmp_path / 'map.tif', tile=16)
+    assert (tmp_path / 'map.tif.part').exists()
+    with rasterio.open(tmp_path / 'part.tif', 'r+') as file:
+        file.write(255 - file.read())
+    with pytest.raises(ValueError, match='holds what another map has so far'):
+        classify.map(tmp_path / 'scene.vrt', tmp_path / 'map.tif', tile=16)
+
+
+def test_a_coordinate_system_beyond_geotiff_is_explained(classify, scene, tmp_path):
+    scene('part.tif')
+    rotated = rasterio.crs.CRS.from_proj4('+proj=ob_tran +o_proj=longlat +o_lon_p=0 +o_lat_p=30 +lon_0=10 +type=crs')
+    build_vrt(tmp_path / 'scene.vrt', 'part.tif', rotated)
+    with pytest.raises(ValueError, match="A GeoTIFF cannot hold the scene's coordinate system.* gdalwarp -t_srs"):
+        classify.map(tmp_path / 'scene.vrt', tmp_path / 'map.tif', tile=16)
+    assert not (tmp_path / 'map.tif').exists()
+
+
+def build_vrt(path, part, crs=None):
+    """A mosaic of one raster beside it, maybe in another coordinate system."""
+    with rasterio.open(path.parent / part) as source:
+        crs, transform, count = crs or source.crs, source.transform, source.count
+    bands = ''.join(f'''<VRTRasterBand dataType="Byte" band="{band}"><SimpleSource>
+        <SourceFilename relativeToVRT="1">{part}</SourceFilename><SourceBand>{band}</SourceBand>
+        </SimpleSource></VRTRasterBand>''' for band in range(1, count + 1))
+    path.write_text(f'''<VRTDataset rasterXSize="44" rasterYSize="36"><SRS>{escape(crs.to_wkt())}</SRS>
+        <GeoTransform>{', '.join(map(str, transform.to_gdal()))}</GeoTransform>{bands}</VRTDataset>''')
 
 
 def test_images_of_several_sizes_do_not_change_one_another(classify):
