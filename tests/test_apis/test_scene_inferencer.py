@@ -220,11 +220,11 @@ def build_vrt(path, part, crs=None):
     """A mosaic of one raster beside it, maybe in another coordinate system."""
     with rasterio.open(path.parent / part) as source:
         crs, transform, count = crs or source.crs, source.transform, source.count
-    bands = ''.join(f'''<VRTRasterBand dataType="Byte" band="{band}"><SimpleSource>
+    bands = ''.join(f"""<VRTRasterBand dataType="Byte" band="{band}"><SimpleSource>
         <SourceFilename relativeToVRT="1">{part}</SourceFilename><SourceBand>{band}</SourceBand>
-        </SimpleSource></VRTRasterBand>''' for band in range(1, count + 1))
-    path.write_text(f'''<VRTDataset rasterXSize="44" rasterYSize="36"><SRS>{escape(crs.to_wkt())}</SRS>
-        <GeoTransform>{', '.join(map(str, transform.to_gdal()))}</GeoTransform>{bands}</VRTDataset>''')
+        </SimpleSource></VRTRasterBand>""" for band in range(1, count + 1))
+    path.write_text(f"""<VRTDataset rasterXSize="44" rasterYSize="36"><SRS>{escape(crs.to_wkt())}</SRS>
+        <GeoTransform>{', '.join(map(str, transform.to_gdal()))}</GeoTransform>{bands}</VRTDataset>""")
 
 
 def test_images_of_several_sizes_do_not_change_one_another(classify):
