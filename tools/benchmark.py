@@ -55,6 +55,8 @@ def main():
 
     if args.report_only:
         scheduler.look()
+        if not rows():  # maybe of other options, whose results may be there
+            sys.exit(_missing(scheduler.cells))
     else:
         check_data([cell.run for cell in scheduler.cells if read_result(cell.run, cell.folder) is None], out / 'runs')
         scheduler.changed = changed
@@ -68,10 +70,15 @@ def main():
             sys.exit('stopped; the same command goes on from here')
     write_rows(rows(), out)
     draw(rows(), out)
-    missing = [cell for cell in scheduler.cells if cell.state != DONE]
     print(f'\n{(out / "table.md").read_text()}\nresults.csv, table.md and pictures are in {out}')
+    sys.exit(_missing(scheduler.cells))
+
+
+def _missing(cells):
+    """What runs have no result, and why; None if there is none."""
+    missing = [cell for cell in cells if cell.state != DONE]
     if missing:
-        sys.exit(f'{len(missing)} of {len(runs)} runs have no result:\n  ' + '\n  '.join(map(_reason, missing)))
+        return f'{len(missing)} of {len(cells)} runs have no result:\n  ' + '\n  '.join(map(_reason, missing))
 
 
 def _reason(cell):

@@ -1,6 +1,5 @@
 """The benchmark as a user types it, with real trainings of an epoch."""
 
-import csv
 import os
 import signal
 import subprocess
@@ -108,10 +107,7 @@ def test_the_report_is_made_anew_from_the_runs(finished, run_tool):
     # Of other settings nothing is finished, and a report trains nothing.
     done = run_tool('benchmark.py', spec, '--out', out, '--report-only', '--cfg-options', 'max_epochs=2', check=False)
     assert done.returncode == 1 and '3 of 3 runs have no result' in done.stderr
-    with (out / 'results.csv').open() as file:
-        assert list(csv.DictReader(file)) == []
-    assert len(_commands(out, 'none')) == 1
-    run_tool('benchmark.py', spec, '--out', out, '--report-only')
+    assert (out / 'results.csv').read_bytes() == before and len(_commands(out, 'none')) == 1
 
 
 def test_a_failing_run_does_not_stop_the_others_and_ctrl_c_stops_all(tmp_path, mini_data):

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from rstoolbox.engine.benchmark import read_spec
 from rstoolbox.engine.config import ConfigError, resolve
@@ -108,6 +109,37 @@ def test_options_of_the_command_win(spec):
     assert not {run.key for run in runs} & {run.key for run in read_spec(spec())}
 
 
+@pytest.mark.parametrize('lines, command, expected', [
+    ("options = {'matching.start': 3}\npairs = dict(same=dict(matching=dict(start=1, interval=1, growth=0)))",
+     {'matching.start': 5}, ('matching.start', 5)),
+    ("options = {'matching.start': 3}\npairs = dict(same={'matching.start': 7})\n"
+     "datasets['mini']['options'] = dict(matching=dict(start=1, interval=1, growth=0))", {}, ('matching.start', 7)),
+    ("options = {'optim_wrapper.optimizer.lr': 5e-3}\npairs = dict(same=dict(learning_rate=2e-3))",
+     {'optim_wrapper.optimizer.lr': 7e-3}, ('learning_rate', 7e-3))])
+def test_the_stronger_option_wins_however_it_names_a_setting(spec, lines, command, expected):
+    key, value = expected
+    for run in read_spec(spec(lines), command):
+        assert OmegaConf.select(OmegaConf.create(resolve(run.cfg).to_dict()), key) == value
+
+
+def test_an_option_that_changes_nothing_makes_no_other_run(spec):
+    keys = {run.key for run in read_spec(spec())}
+    assert {run.key for run in read_spec(spec(), {'batch_size': 16})} == keys
+    assert not {run.key for run in read_spec(spec(), {'batch_size': 8})} & keys
+
+
+@pytest.mark.parametrize('losses, lambda_1', [
+    ("lam = 0.2\nmodel = dict(losses=dict(kd=dict(loss_weight='${lam}')))", 0.2),
+    ("model = dict(losses=dict(kd=dict(_delete_=True, type='KD', tau=3.)))", 1.),
+    ("every = dict(kd=dict(type='KD', loss_weight=0.3), ska=dict(type='SKA'))\nmodel = dict(losses='${every}')", 0.3)])
+def test_lambda_1_is_read_however_the_config_writes_it(spec, tmp_path, losses, lambda_1):
+    (tmp_path / 'own.py').write_text(f"_base_ = 'rstoolbox::sembridge/r18_ms2rgb.py'\n{losses}\n")
+    lines = f"datasets = dict(own=dict(config='{tmp_path}/own.py'))\npairs = dict(same={{}})"
+    runs = {run.name: resolve(run.cfg) for run in read_spec(spec(lines))}
+    found = runs['own/same/rkd+sembridge/seed3'].model.losses
+    assert found.rkd.loss_weight == pytest.approx(0.5 * lambda_1) and set(found) == {'rkd', 'ska'}
+
+
 @pytest.mark.parametrize('name, number', [('mini', 2 * 5), ('real', 2 * 3 * 15),
                                           ('real_small_nets', 2 * 2 * 3 * 15)])
 def test_the_shipped_benchmarks_can_be_read(name, number):
@@ -144,6 +176,11 @@ def test_the_shipped_benchmarks_can_be_read(name, number):
     ("methods = dict(ls=dict(type='LSKD', loss='KD'))", 'spec.py, methods.ls: loss of LSKD is the config of'),
     ('1 +', r'cannot be read: .*spec.py, line 7 is no Python \(.*\): 1 \+'),
     ('max_epochs = epochs', r'cannot be read: .*spec.py, line 7: NameError: '),
+    ('options = {3: 4}', 'an option is a path of keys with dots between, got 3'),
+    ("options = {'randomness.seed': 7}", "'randomness.seed' has no use: every run has its seed from the spec's"),
+    ("pairs = dict(one={'student.backbone': None})", 'student.backbone = None, expected a dict with a type'),
+    ("pairs = dict(one={'teacher.head': None})", 'teacher.head = None, expected a dict with a type'),
+    ('custom_imports = dict(import_=[1])', r"custom_imports is to be a dict\(imports=\['module'\]\), got .* 'import_'"),
     ("custom_imports = dict(imports=['no_such_losses'])", 'custom_imports: .*no_such_losses.* on PYTHONPATH')])
 def test_what_is_wrong_is_said_with_its_place(spec, lines, message):
     with pytest.raises(ConfigError, match=message):

@@ -7,7 +7,7 @@ from rstoolbox.structures.files import write_whole
 from rstoolbox.visualization.benchmark import plot_bars, plot_cost
 
 from .results import write_csv
-from .spec import NO_TRANSFER
+from .spec_file import NO_TRANSFER
 from .table import markdown, spread, summarise, title
 
 

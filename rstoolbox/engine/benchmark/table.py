@@ -7,7 +7,7 @@ from scipy.stats import t
 
 from ..report import TITLES
 from ..testing import METRICS
-from .spec import NO_TRANSFER
+from .spec_file import NO_TRANSFER
 
 LEVEL = 0.95
 
