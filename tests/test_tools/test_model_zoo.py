@@ -105,3 +105,21 @@ def test_a_root_without_a_model_zoo_is_named(checkout):
 def test_a_family_without_a_metafile_is_named(checkout):
     with pytest.raises(FileNotFoundError, match="no '.*other/metafile.yml' for configs/other/r18.py, .*made.csv'"):
         _write(checkout, [dict(row, config='rstoolbox::other/r18.py') for row in ROWS])
+
+
+@pytest.mark.parametrize('text, message', [
+    ('', 'has no list of Collections with a Name each'),
+    ('Collections:\n  - Name: SemBridge\n', 'has no list of Models with a Name each'),
+    ('Collections:\n  - Paper: none\nModels: []\n', 'has no list of Collections with a Name each'),
+    ('Collections: [', r"metafile.yml' is no YAML: while parsing .* line 1, column"),
+    ('Models:\n  - Name: one\nCollections:\n  - Name: SemBridge\n', 'would not be among the Models. Let these be the')])
+def test_a_metafile_that_is_none_is_named(checkout, text, message):
+    (checkout / 'configs/sembridge/metafile.yml').write_text(text)
+    with pytest.raises(ValueError, match=message):
+        _write(checkout, ROWS)
+
+
+def test_results_that_are_no_text_are_named(checkout):
+    (checkout / 'made.csv').write_bytes('dataset,config'.encode('utf-16'))
+    with pytest.raises(ValueError, match="made.csv' is no text in UTF-8"):
+        model_zoo.updated(checkout / 'made.csv', checkout)

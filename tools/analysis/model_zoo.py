@@ -5,7 +5,7 @@
 
 What it writes stands between two comments that name the CSV file, and is replaced as a whole the next time; where the
 comments are not there yet it is added at the end. Each config of the toolbox gets an entry for each pair: KD with
-SemBridge, which is what the config trains.
+SemBridge, as the benchmark trains it, whose networks and options come on top of the config.
 """
 
 import argparse
@@ -53,7 +53,7 @@ def updated(csv, root):
 
     Raises:
         FileNotFoundError: The root has no model zoo, or a config's family no metafile.
-        ValueError: The CSV holds no run, or a metafile would be no YAML any more.
+        ValueError: The CSV holds no run, or a metafile is not one of collections and models.
     """
     rows = read_csv(csv)
     if not rows:
@@ -65,7 +65,8 @@ def updated(csv, root):
     begin, end = f'<!-- benchmark {csv.stem} -->', f'<!-- end of benchmark {csv.stem} -->'
     texts = {zoo: put_between(zoo.read_text(), begin, end, f'\n{table}\n')}
     families = {}
-    for entry in model_entries(rows, csv.stem):
+    spec = f'configs/benchmarks/{csv.stem}.py'
+    for entry in model_entries(rows, spec if (root / spec).is_file() else csv.stem):
         families.setdefault(Path(entry['Config']).parent, []).append(entry)
     for folder, entries in families.items():
         path = root / folder / 'metafile.yml'
@@ -73,18 +74,35 @@ def updated(csv, root):
             raise FileNotFoundError(f"There is no '{path}' for {entries[0]['Config']}, which '{csv}' names. Write one, "
                                     'with Collections as configs/sembridge/metafile.yml has them.')
         old = path.read_text()
-        collection = yaml.safe_load(old)['Collections'][0]['Name']
+        collection = read_metafile(old, path)['Collections'][0]['Name']
         entries = [{'Name': entry.pop('Name'), 'In Collection': collection, **entry} for entry in entries]
         body = yaml.safe_dump(entries, sort_keys=False, allow_unicode=True, width=120)
         body = ''.join(f'  {line}\n' for line in body.splitlines())
         text = put_between(old, f'  # benchmark {csv.stem}', f'  # end of benchmark {csv.stem}', body)
-        names = [model['Name'] for model in yaml.safe_load(text)['Models']]
+        names = [model['Name'] for model in read_metafile(text, path)['Models']]
+        if not {entry['Name'] for entry in entries} <= set(names):
+            raise ValueError(f'{path}: the entries would not be among the Models. Let these be the last key.')
         double = sorted({name for name in names if names.count(name) > 1})
         if double:
             raise ValueError(f'{path} has two models called {", ".join(double)}. Rename or remove the one that stands '
                              'outside of the comments.')
         texts[path] = text
     return texts
+
+
+def read_metafile(text, path):
+    """The content of a metafile with at least one collection, and models."""
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"'{path}' is no YAML: {' '.join(str(error).split())}") from None
+    content = content if isinstance(content, dict) else {}
+    for key, least in (('Collections', 1), ('Models', 0)):
+        items = content.get(key)
+        if not isinstance(items, list) or len(items) < least or not all(
+                isinstance(item, dict) and 'Name' in item for item in items):
+            raise ValueError(f"'{path}' has no list of {key} with a Name each, as configs/sembridge/metafile.yml has.")
+    return content
 
 
 def model_entries(rows, benchmark):

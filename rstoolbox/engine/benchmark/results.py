@@ -69,26 +69,29 @@ def read_csv(path):
 
     Raises:
         FileNotFoundError: No such file.
-        ValueError: It lacks columns, a line is cut short, a cell holds what cannot be there, or a run stands there
+        ValueError: It is no text, lacks columns, a line is cut short, a cell holds what cannot be there, or a run stands there
             twice.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"There is no '{path}'. tools/benchmark.py writes a results.csv.")
-    with path.open(newline='', encoding='utf-8-sig') as file:  # a spreadsheet may put a mark in front
-        reader = csv.DictReader(file)
-        missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
-        if missing:
-            raise ValueError(f"'{path}' is no result of tools/benchmark.py: it has no column {', '.join(missing)} "
-                             'among those that commas separate. --report-only writes the file anew.')
-        rows, seen = [], set()
-        for number, cells in enumerate(reader, 2):
-            row = {column: _value(cells[column], column, f'{path}, line {number}') for column in COLUMNS}
-            identity = tuple(row[key] for key in ('dataset', 'pair', 'method', 'sembridge', 'seed'))
-            if identity in seen:
-                raise ValueError(f"'{path}', line {number}: the run {'/'.join(map(str, identity))} stands there twice.")
-            seen.add(identity)
-            rows.append(row)
+    try:
+        text = path.read_text(encoding='utf-8-sig')  # a spreadsheet may put a mark in front
+    except UnicodeDecodeError:
+        raise ValueError(f"'{path}' is no text in UTF-8. tools/benchmark.py --report-only writes it anew.") from None
+    reader = csv.DictReader(io.StringIO(text))
+    missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
+    if missing:
+        raise ValueError(f"'{path}' is no result of tools/benchmark.py: it has no column {', '.join(missing)} among those "
+                         'that commas separate. --report-only writes the file anew.')
+    rows, seen = [], set()
+    for number, cells in enumerate(reader, 2):
+        row = {column: _value(cells[column], column, f'{path}, line {number}') for column in COLUMNS}
+        identity = tuple(row[key] for key in ('dataset', 'pair', 'method', 'sembridge', 'seed'))
+        if identity in seen:
+            raise ValueError(f"'{path}', line {number}: the run {'/'.join(map(str, identity))} stands there twice.")
+        seen.add(identity)
+        rows.append(row)
     return rows
 
 
