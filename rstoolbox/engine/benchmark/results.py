@@ -69,8 +69,8 @@ def read_csv(path):
 
     Raises:
         FileNotFoundError: No such file.
-        ValueError: It is no text, lacks columns, a line is cut short, a cell holds what cannot be there, or a run stands there
-            twice.
+        ValueError: It is no text, lacks columns, a line is cut short, a cell holds what cannot be there, or a run
+            stands there twice.
     """
     path = Path(path)
     if not path.is_file():
@@ -82,8 +82,8 @@ def read_csv(path):
     reader = csv.DictReader(io.StringIO(text))
     missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
     if missing:
-        raise ValueError(f"'{path}' is no result of tools/benchmark.py: it has no column {', '.join(missing)} among those "
-                         'that commas separate. --report-only writes the file anew.')
+        raise ValueError(f"'{path}' is no result of tools/benchmark.py: it has no column {', '.join(missing)} among "
+                         'those that commas separate. --report-only writes the file anew.')
     rows, seen = [], set()
     for number, cells in enumerate(reader, 2):
         row = {column: _value(cells[column], column, f'{path}, line {number}') for column in COLUMNS}
