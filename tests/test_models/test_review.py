@@ -87,8 +87,9 @@ def test_rises_over_the_warm_up_and_width_is_bounded_by_the_embedding():
     full = loss(side, side, progress=0.5).item()
     assert loss(side, side, progress=0.05).item() == pytest.approx(full / 4)
     assert loss(side, side, progress=0.).item() == 0
+    assert TRANSFER_LOSSES.build(dict(type='ReviewKD'))(side, side, progress=0.).item() == 0  # 20 of 240 epochs
     assert loss.blocks[0].reduce[0].out_channels == 6
-    narrow = TRANSFER_LOSSES.build(dict(type='ReviewKD', max_width=4))
+    narrow = TRANSFER_LOSSES.build(dict(type='ReviewKD', max_width=4, warmup=0.))
     assert narrow(side, side, progress=0.).item() > 0
     assert narrow.blocks[0].reduce[0].out_channels == 4
 

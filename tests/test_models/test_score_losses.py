@@ -30,7 +30,7 @@ def build(**config):
     return TRANSFER_LOSSES.build(config)
 
 
-def call(loss, student, teacher, labels=None, progress=0.):
+def call(loss, student, teacher, labels=None, progress=1.):
     return loss(dict(logits=student), dict(logits=teacher), labels=labels, progress=progress)
 
 
@@ -103,7 +103,7 @@ def test_logits_in_full_precision_are_compared_in_it_under_autocast(any_loss):
 
 def test_weight_is_included(any_loss):
     student, teacher, labels = torch.randn(4, 5), torch.randn(4, 5), torch.tensor([0, 1, 2, 3])
-    plain = call(any_loss, student, teacher, labels).item()
+    plain = call(any_loss, student, teacher, labels).item() / any_loss.loss_weight
     any_loss.loss_weight = 0.25
     assert call(any_loss, student, teacher, labels).item() == pytest.approx(0.25 * plain)
 
@@ -217,6 +217,12 @@ def test_lskd_disregards_shift_and_scale_and_passes_the_rest_on():
     scores = [torch.from_numpy((side.numpy() - side.numpy().mean(1, keepdims=True))
                                / side.numpy().std(1, ddof=1, keepdims=True)) for side in (student, teacher)]
     assert value == pytest.approx(0.5 * call(build(type='DKD'), *scores, labels).item(), rel=1e-6)
+
+
+def test_lskd_is_nine_times_kd_of_z_scores_unless_told_otherwise():
+    scores = [(side - side.mean(1, keepdim=True)) / side.std(1, keepdim=True) for side in torch.randn(2, 4, 5).double()]
+    expected = 9 * call(build(type='KD', tau=2.), *scores).item()
+    assert call(build(type='LSKD'), *scores).item() == pytest.approx(expected, rel=1e-6)
 
 
 def test_lskd_shows_what_its_inner_loss_learns_and_needs_two_classes():

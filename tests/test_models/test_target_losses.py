@@ -19,7 +19,7 @@ def build(**config):
     return TRANSFER_LOSSES.build(config)
 
 
-def call(loss, student, teacher, labels=None, progress=0.):
+def call(loss, student, teacher, labels=None, progress=1.):
     return loss(dict(logits=student), dict(logits=teacher), labels=labels, progress=progress)
 
 
@@ -96,8 +96,11 @@ def test_dkd_is_kd_when_the_teachers_weight_is_put_back(batch):
     assert total / len(labels) == pytest.approx(call(build(type='KD', tau=2.), student, teacher).item())
 
 
-def test_dkd_is_whole_from_the_start_without_warm_up(batch):
-    assert call(build(type='DKD'), *batch, progress=0.).item() == call(build(type='DKD'), *batch, progress=1.).item()
+def test_dkd_rises_over_20_of_240_epochs_unless_told_otherwise(batch):
+    whole = call(build(type='DKD'), *batch).item()
+    assert call(build(type='DKD', warmup=0.), *batch, progress=0.).item() == whole
+    for epoch, share in ((0, 0.), (5, 0.25), (20, 1.), (240, 1.)):
+        assert call(build(type='DKD'), *batch, progress=epoch / 240).item() == pytest.approx(share * whole)
     with pytest.raises(ValueError, match='DKD needs at least 2 classes'):
         call(build(type='DKD'), torch.zeros(2, 1), torch.zeros(2, 1), torch.tensor([0, 0]))
 
@@ -129,7 +132,7 @@ def test_wsld_equals_its_formula_with_constant_weights(batch):
 
     def plain(logits):
         soft = -((teacher / 2).softmax(1) * (logits / 2).softmax(1).log()).sum(1)
-        return 4 * (weights * soft).sum() / len(labels)
+        return 2.5 * 4 * (weights * soft).sum() / len(labels)
 
     value = call(build(type='WSLD', tau=2.), student, teacher, labels)
     assert value.item() == pytest.approx(plain(student).item(), rel=1e-6)
@@ -148,11 +151,12 @@ def test_wsld_weighs_by_who_errs():
     right = torch.tensor([[40., 0., 0.]], requires_grad=True)
     assert call(build(type='WSLD'), right, teacher, labels).item() == pytest.approx(0., abs=1e-5)
     # As wrong as the teacher: 1 - 1/e. A teacher without error: weight 1.
-    equal = call(build(type='WSLD', tau=1.), teacher, teacher, labels).item()
+    equal = call(build(type='WSLD', tau=1., loss_weight=1.), teacher, teacher, labels).item()
     entropy = torch.distributions.Categorical(logits=teacher).entropy().item()
     assert equal == pytest.approx((1 - np.exp(-1)) * entropy, rel=1e-5)
     sure = torch.tensor([[200., 0., 0.]])
-    assert call(build(type='WSLD', tau=1.), teacher, sure, labels).item() == pytest.approx(np.log(1 + 2 / np.e))
+    loss = build(type='WSLD', tau=1., loss_weight=1.)
+    assert call(loss, teacher, sure, labels).item() == pytest.approx(np.log(1 + 2 / np.e))
 
 
 # C2KD

@@ -162,10 +162,10 @@ class Distiller(BaseModel):
 
 
 def training_progress():
-    """How far the running training is, from 0 to 1; 0 outside of one."""
+    """How far the running training is, from 0 to 1; 1 outside of one, where no schedule goes on."""
     hub = MessageHub.get_current_instance()
     total = hub.get_info('max_iters') or 0
-    return min(hub.get_info('iter', 0) / total, 1.) if total else 0.
+    return min(hub.get_info('iter', 0) / total, 1.) if total else 1.
 
 
 def _check_multi_label(losses):

@@ -70,14 +70,14 @@ class TransferLoss(nn.Module):
         self.to(reference.device, full_precision(reference).dtype)
         self.prepared = True
 
-    def forward(self, student, teacher, labels=None, progress=0.):
+    def forward(self, student, teacher, labels=None, progress=1.):
         """Compare the two sides.
 
         Args:
             student (Mapping): The student's outputs; gradients flow into them.
             teacher (Mapping): The teacher's outputs for the matched samples, row by row; no gradient flows into them.
             labels (Tensor, optional): Class indices (B,), or a multi-hot (B, C), of the student's samples.
-            progress (float): How far training is, from 0 to 1.
+            progress (float): How far training is, from 0 to 1, for losses with a schedule; by default at its end.
 
         Returns:
             Tensor: A scalar, ``loss_weight`` included.
@@ -113,6 +113,11 @@ class TransferLoss(nn.Module):
 def full_precision(values):
     """``values`` in float32 where they are in half precision: sums of exponentials need its range."""
     return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
+
+
+def risen(progress, share):
+    """How far a schedule over the first ``share`` of the training is at ``progress``, from 0 to 1."""
+    return min(progress / share, 1.) if share else 1.
 
 
 def divergence(student_log, teacher_log):

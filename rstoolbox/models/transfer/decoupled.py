@@ -17,6 +17,7 @@ from .base import (
     check_share,
     divergence,
     full_precision,
+    risen,
     target_classes,
 )
 
@@ -38,14 +39,14 @@ class DKD(TransferLoss):
         alpha (float): Weight of the first part, at least 0.
         beta (float): Weight of the second part, at least 0.
         tau (float): Temperature, above 0.
-        warmup (float): Share of the training, from 0 to 1, over which the loss rises linearly from 0. Published: 20 of
-            240 epochs.
+        warmup (float): Share of the training, from 0 to 1, over which the loss rises linearly from 0. The default is
+            the published 20 of 240 epochs.
         loss_weight (float): Factor on the loss.
     """
 
     needs = ('logits',)
 
-    def __init__(self, alpha=1., beta=8., tau=4., warmup=0., loss_weight=1.):
+    def __init__(self, alpha=1., beta=8., tau=4., warmup=20 / 240, loss_weight=1.):
         super().__init__(loss_weight)
         check_not_negative(self, alpha=alpha, beta=beta)
         check_positive(self, tau=tau)
@@ -64,8 +65,7 @@ class DKD(TransferLoss):
         teacher_own, teacher_rest = split_target(full_precision(teacher['logits']) / self.tau, target)
         own = divergence(_against_rest(student_own, student_rest), _against_rest(teacher_own, teacher_rest))
         rest = divergence(student_rest.log_softmax(dim=1), teacher_rest.log_softmax(dim=1))
-        rise = min(progress / self.warmup, 1.) if self.warmup else 1.
-        return rise * self.tau ** 2 * (self.alpha * own + self.beta * rest).mean()
+        return risen(progress, self.warmup) * self.tau ** 2 * (self.alpha * own + self.beta * rest).mean()
 
 
 @TRANSFER_LOSSES.register_module()
@@ -120,16 +120,16 @@ class WSLD(TransferLoss):
     .. math:: -\tau^2 \left(1 - e^{-L_s / L_t}\right) \sum_c p_t(c) \ln p_s(c), \quad \text{mean over the batch.}
 
     The weight is a constant for the gradient, as published: the student is not to grow worse on the label in order to
-    be weighed less. The publication uses it with ``loss_weight=2.5`` beside its task loss.
+    be weighed less.
 
     Args:
         tau (float): Temperature, above 0.
-        loss_weight (float): Factor on the loss.
+        loss_weight (float): Factor on the loss; the default is that of the publication, on ImageNet.
     """
 
     needs = ('logits',)
 
-    def __init__(self, tau=2., loss_weight=1.):
+    def __init__(self, tau=2., loss_weight=2.5):
         super().__init__(loss_weight)
         check_positive(self, tau=tau)
         self.tau = tau

@@ -43,7 +43,7 @@ class LogitsMSE(TransferLoss):
     """Mean squared difference of the logits, over batch and classes.
 
     Ba and Caruana, "Do Deep Nets Really Need to be Deep?", 2014. Unlike :class:`KD` it does compare the logits of a
-    multi-label teacher class by class.
+    multi-label teacher class by class. The publication takes half the sum over classes, which is C / 2 times as much.
 
     Args:
         loss_weight (float): Factor on the loss.

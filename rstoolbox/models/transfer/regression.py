@@ -36,19 +36,23 @@ class FitNet(TransferLoss):
     as the difference of the sizes there, and refuses a student's smaller map.
 
     Args:
-        stage (int): Which of ``feats``, counted from 0 at the shallowest or from -1 at the deepest.
+        stage (int, optional): Which of ``feats``, counted from 0 at the shallowest or from -1 at the deepest. Default:
+            the one in the middle, as published; of an even number the deeper one.
         relu (bool, optional): Whether r ends in a rectifier. Default: if the teacher's first map has no negative value.
         loss_weight (float): Factor on the loss; the default is that of the code that is commonly compared with.
     """
 
     needs = ('feats',)
 
-    def __init__(self, stage=-1, relu=None, loss_weight=100.):
+    def __init__(self, stage=None, relu=None, loss_weight=100.):
         super().__init__(loss_weight)
-        check_stage(self, stage)
+        if stage is not None:
+            check_stage(self, stage)
         self.stage, self.relu = stage, relu
 
     def build(self, student, teacher):
+        if self.stage is None:
+            self.stage = -((min(len(student['feats']), len(teacher['feats'])) + 1) // 2)
         student, teacher = maps_at(self, student, teacher)
         sizes, channels = (student.shape[2:], teacher.shape[2:]), (student.shape[1], teacher.shape[1])
         self.strided = True

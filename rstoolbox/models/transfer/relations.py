@@ -120,7 +120,8 @@ class CC(TransferLoss):
     features of unit length, :math:`\exp(-\gamma \|x - y\|^2)`, as its Taylor polynomial
     :math:`e^{-2\gamma} \sum_{p=0}^{P} \frac{(2\gamma)^p}{p!} (x \cdot y)^p`; the loss is the mean squared difference of
     the two matrices. This is CC alone: the paper adds :class:`KD`. What some collections call CC, a product of the
-    differences of samples that are neighbours in the batch, depends on the batch's order and is not this loss.
+    differences of samples that are neighbours in the batch, depends on the batch's order and is not this loss. Kernel
+    matrices are of one size whatever the widths, so the learned maps to 128 features are left out that such code has.
 
     Args:
         gamma (float): Sharpness of the kernel, above 0.

@@ -6,7 +6,7 @@ from torch import nn
 
 from rstoolbox.registry import TRANSFER_LOSSES
 
-from .base import BatchNorm, TransferLoss, average_pool, check_ranks, check_share, full_precision
+from .base import BatchNorm, TransferLoss, average_pool, check_ranks, check_share, full_precision, risen
 
 # Sides of the coarser grids of the hierarchical loss; each counts half as much as the one before.
 GRIDS = (4, 2, 1)
@@ -31,14 +31,14 @@ class ReviewKD(TransferLoss):
 
     Args:
         max_width (int): Most channels within the fusion blocks, at least 1; fewer if the student's embedding has fewer.
-        warmup (float): Share of the training, from 0 to 1, over which the loss rises linearly from 0. Published: 20 of
-            240 epochs.
+        warmup (float): Share of the training, from 0 to 1, over which the loss rises linearly from 0. The default is
+            the published 20 of 240 epochs.
         loss_weight (float): Factor on the sum over the embedding and the maps.
     """
 
     needs = ('feats', 'embedding')
 
-    def __init__(self, max_width=512, warmup=0., loss_weight=1.):
+    def __init__(self, max_width=512, warmup=20 / 240, loss_weight=1.):
         super().__init__(loss_weight)
         if not isinstance(max_width, int) or max_width < 1:
             raise ValueError(f'max_width of ReviewKD is a whole number of at least 1, got {max_width!r}')
@@ -58,7 +58,7 @@ class ReviewKD(TransferLoss):
             for block, (map_, target) in zip(self.blocks, _deepest_first(student, teacher), strict=True):
                 fused, deeper = block(map_, deeper, target.shape[2:])
                 total = total + hierarchical_loss(fused, target)
-        return total * (min(progress / self.warmup, 1.) if self.warmup else 1.)
+        return risen(progress, self.warmup) * total
 
 
 class FusionBlock(nn.Module):

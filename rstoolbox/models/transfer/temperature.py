@@ -7,7 +7,7 @@ from torch import nn
 
 from rstoolbox.registry import TRANSFER_LOSSES
 
-from .base import TransferLoss, check_positive, check_same_classes, check_share, full_precision, is_number
+from .base import TransferLoss, check_positive, check_same_classes, check_share, full_precision, is_number, risen
 from .logits import softened_divergence
 
 
@@ -31,8 +31,8 @@ class CTKD(TransferLoss):
     Args:
         start (float): Lower end of the temperature, above 0.
         end (float): Upper end of the temperature, above ``start``.
-        ramp (float): Share of the training, from 0 to 1, until the gradient is fully reversed. Published: 10 of 240
-            epochs.
+        ramp (float): Share of the training, from 0 to 1, until the gradient is fully reversed. The default is the
+            published 10 of 240 epochs.
         scale_by_tau (bool): Multiply by tau^2. Without, a lower temperature mostly means a higher loss, and the learned
             one falls towards ``start``.
         loss_weight (float): Factor on the loss.
@@ -40,7 +40,7 @@ class CTKD(TransferLoss):
 
     needs = ('logits',)
 
-    def __init__(self, start=1., end=21., ramp=0.04, scale_by_tau=True, loss_weight=1.):
+    def __init__(self, start=1., end=21., ramp=10 / 240, scale_by_tau=True, loss_weight=1.):
         super().__init__(loss_weight)
         check_positive(self, start=start)
         if not (is_number(end) and start < end):
@@ -69,8 +69,7 @@ class CTKD(TransferLoss):
 
     def reversal(self, progress):
         """Factor on the gradient of theta, from 0 to -1."""
-        done = min(progress / self.ramp, 1.) if self.ramp else 1.
-        return (math.cos(math.pi * done) - 1) / 2
+        return (math.cos(math.pi * risen(progress, self.ramp)) - 1) / 2
 
     def _temperature(self, theta):
         return self.start + (self.end - self.start) * theta.sigmoid()
@@ -90,7 +89,7 @@ class LSKD(TransferLoss):
 
     Args:
         loss (dict): Config of a transfer loss that needs ``logits``; its own ``loss_weight`` counts too. Default: KD at
-            temperature 2. Published: temperature 2 and weight 9.
+            temperature 2 and weight 9, as published.
         epsilon (float): Added to the standard deviation, above 0. A student whose logits are all equal, as from a head
             that starts at zero, gets gradients of size 1 / epsilon; the published 1e-7 then asks for gradient clipping.
         loss_weight (float): Factor on the loss.
@@ -99,7 +98,7 @@ class LSKD(TransferLoss):
     def __init__(self, loss=None, epsilon=1e-7, loss_weight=1.):
         super().__init__(loss_weight)
         check_positive(self, epsilon=epsilon)
-        loss = dict(type='KD', tau=2.) if loss is None else loss
+        loss = dict(type='KD', tau=2., loss_weight=9.) if loss is None else loss
         if not isinstance(loss, dict) or 'type' not in loss:
             raise ValueError("loss of LSKD is the config of a transfer loss between logits, as in dict(type='KD', "
                              f'tau=2.), got {loss!r}')
