@@ -23,10 +23,12 @@ def box_iou(first, second):
 def quad_iou(first, second):
     """Return the (N, M) overlap of polygons with four corners, (N, 8) and (M, 8); 0 where one crosses itself.
 
+    One that is too narrow for bins of coordinates has no area, and overlaps with the very same corners alone.
     By shapely, for corners need not form a rectangle, and mmcv's compiled ``box_iou_quadri`` (2.3.6) errs where edges
     nearly coincide. For rectangles the numbers are those of its ``box_iou_rotated``.
     """
-    sides = [shapely.polygons(np.asarray(quads, np.float64).reshape(-1, 4, 2)) for quads in (first, second)]
+    corners = [np.asarray(quads, np.float64).reshape(-1, 4, 2) for quads in (first, second)]
+    sides = [shapely.polygons(quads) for quads in corners]
     sides = [np.where(shapely.is_valid(polygons), polygons, shapely.Polygon()) for polygons in sides]
     areas = [shapely.area(polygons) for polygons in sides]
     rows, columns = np.nonzero(shapely.intersects(sides[0][:, None], sides[1][None]))
@@ -34,6 +36,8 @@ def quad_iou(first, second):
     intersection = shapely.area(shapely.intersection(sides[0][rows], sides[1][columns]))
     union = areas[0][rows] + areas[1][columns] - intersection
     result[rows, columns] = np.divide(intersection, union, out=np.zeros_like(union), where=union > 0)
+    flat = (np.ptp(corners[0], axis=1) == 0).any(1)
+    result[flat[:, None] & (corners[0][:, None] == corners[1][None]).all((2, 3))] = 1
     return result
 
 

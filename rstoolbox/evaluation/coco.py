@@ -1,5 +1,7 @@
 """Average precision of horizontal boxes as COCO defines it."""
 
+from collections import Counter
+
 import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 
@@ -37,11 +39,13 @@ def score_hbb(records):
 
 def _precision(records, names):
     scores, _ = ranking(records, 'bboxes')
-    images = {record.image_id: number for number, record in enumerate(records, 1) if record.image_id is not None}
-    truths, predictions = [], []
-    for number, (record, confidence) in enumerate(zip(records, scores), 1):
-        place = dict(image_id=images.get(record.image_id, number),
-                     category_id=1 + names.index(record.category or 'object'))
+    truths, predictions, asked, images = [], [], Counter(), {}
+    for record, confidence in zip(records, scores):
+        category = record.category or 'object'
+        # Asked twice for one class, in other words, an image counts as two: one answer cannot find what is another's.
+        asked[record.image_id, category] += 1
+        image = record.image_id, asked[record.image_id, category]
+        place = dict(image_id=images.setdefault(image, len(images) + 1), category_id=1 + names.index(category))
         truths += [place | _box(box) | dict(id=number, iscrowd=0)
                    for number, box in enumerate(record.truth.bboxes, len(truths) + 1)]
         predictions += [place | _box(box) | dict(id=number, score=float(score))
@@ -49,7 +53,7 @@ def _precision(records, names):
                                                               len(predictions) + 1)]
     if not truths:
         return np.full((10, 101, len(names), len(AREAS)), -1.)
-    frame = dict(images=[dict(id=number) for number in range(1, len(records) + 1)],
+    frame = dict(images=[dict(id=number) for number in images.values()],
                  categories=[dict(id=number, name=name) for number, name in enumerate(names, 1)])
     evaluation = COCOeval_faster(_coco(frame, truths), _coco(frame, predictions), 'bbox',
                                  print_function=lambda *text: None)

@@ -7,9 +7,9 @@ A line of ours is one record::
      "answer": "<box><381><897><504><999></box>", "scores": [0.8], "gt": "<box><380><890><510><999></box>"}
 
 ``answer`` and ``gt`` are text as the model writes it; ``size`` is (width, height) of the image, of a single one for a
-change; ``scores`` has one confidence for each object; ``references`` are further right texts of a caption. Only
-``task``, ``answer`` and ``gt`` are required, and ``size`` for masks; ``image`` may be a list, and records of one image
-that differ in ``crop`` are of different images. Without ``category`` the class is read from the question.
+change; ``scores`` has one confidence for each object; ``references`` are further right texts of a caption or an answer.
+Only ``task``, ``answer`` and ``gt`` are required, and ``size`` for masks; ``image`` may be a list, and records of one
+image that differ in ``crop`` are of different images. Without ``category`` the class is read from the question.
 
 The published file is ``{"info": {"task": ..}, "data": [record, ..]}``. There ``answer`` and ``gt`` may also be lists:
 boxes in bins, polygons in pixels (of the canvas of both images for a change, as is ``size``); ``crop`` tells the size
@@ -231,6 +231,8 @@ def _scores(scores, prediction, place):
     except (TypeError, ValueError):
         raise ValueError(f"{place}, key 'scores': expected a list of numbers, got {str(scores)[:60]}.") from None
     objects = len(prediction.bboxes) or len(prediction.quads) or len(prediction.polygons)
+    if prediction.failures and not objects:
+        return None  # the score of the answer as a whole
     if prediction.failures and len(scores) != objects:
         MMLogger.get_current_instance().warning(
             f'{place}: {len(scores)} scores for the {objects} objects that could be read; they are not used, and the '

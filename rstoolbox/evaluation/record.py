@@ -29,7 +29,7 @@ class ScoredRecord:
         image_id (str, optional): The image, or the part cut out of it. Records of one image and prompt are references
             of one caption.
         prompt (str): The question or instruction.
-        references (Sequence[str]): Further right texts of a caption.
+        references (Sequence[str]): Further right texts of a caption, an answer to a question or a count.
         on_canvas (bool): Whether the polygons of a change lie on the canvas of both images, ``image_size`` being the
             canvas: first image top left, second bottom right.
 

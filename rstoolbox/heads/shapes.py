@@ -5,10 +5,12 @@ import numpy as np
 from ..structures import Answer
 from .base import ABSENT, TaskHead, says_absent
 from .grammar import (
+    NUM_BINS,
     dequantize,
     format_boxes,
     format_polygons,
     format_quads,
+    image_sides,
     quantize,
     read_shapes,
     strip_special_tokens,
@@ -27,7 +29,10 @@ class BoxHead(TaskHead):
         boxes, failures = read_answer(text, 'box')
         corners = dequantize(np.reshape(boxes, (-1, 4)), image_size).reshape(-1, 2, 2)
         # Corners in the wrong order still name one box.
-        boxes = np.concatenate([corners.min(1), corners.max(1)], axis=1)
+        low, high, sides = corners.min(1), corners.max(1), image_sides(image_size)
+        # An extent below a bin is not none: nearly the bin, so that its numbers are written again as they were.
+        margin = 0.499 * (low == high) * sides / NUM_BINS
+        boxes = np.concatenate([low - margin, np.minimum(high + margin, sides)], axis=1)
         return Answer(text=strip_special_tokens(text), bboxes=boxes, failures=failures)
 
     def pattern(self, classes=None):

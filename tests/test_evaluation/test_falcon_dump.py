@@ -144,3 +144,12 @@ def test_scores_of_unreadable_boxes_are_not_used(tmp_path):
     write_dump([LINE | dict(answer='<box><1><2><3></box>' + LINE['answer'], scores=[.9, .5])], path)
     record, = read_dump(path)
     assert record.prediction.scores is None and record.prediction.failures == 1
+
+
+def test_the_score_of_an_answer_without_objects_is_no_matter_of_warning(tmp_path, capsys):
+    lines = [dict(task='REG_DET_HBB', answer='gibberish', scores=[0.3], gt='<box><1><1><9><9></box>'),
+             dict(task='REG_DET_HBB', answer='<box><1><1><9><9></box>', scores=[0.8], gt='<box><1><1><9><9></box>')]
+    (tmp_path / 'dump.jsonl').write_text('\n'.join(map(json.dumps, lines)))
+    first, second = read_dump(tmp_path / 'dump.jsonl')
+    assert first.prediction.scores is None and second.prediction.scores.tolist() == [0.8]
+    assert 'scores for the' not in capsys.readouterr().out
