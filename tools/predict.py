@@ -71,7 +71,7 @@ def main():
     answers.add_argument('--classes', nargs='+', metavar='NAME',
                          help='the only class names that may be answered (IMG_CLS, REG_CLS_*, PIX_CLS)')
     answers.add_argument('--unconstrained', action='store_true', help='answers may break the grammar of the task')
-    answers.add_argument('--beams', type=count, help='default: 3')
+    answers.add_argument('--beams', type=count, help='of the search for an answer (default: those of the model)')
     maps = parser.add_argument_group('scene classifiers')
     maps.add_argument('--sensor', help="whose bands the images have, by default that of the config's data set")
     maps.add_argument('--file-bands', nargs='+', metavar='BAND', help='names of the bands in the images')
@@ -101,8 +101,8 @@ def ask(args, is_map, parser):
         if len(args.image2) != len(images):
             parser.error(f'--image2 names {len(args.image2)} images for {len(images)}')
         images = list(zip(images, args.image2))
-    inferencer = FalconInferencer(args.model, args.checkpoint, args.device, constrain=not args.unconstrained,
-                                  num_beams=args.beams or 3)
+    rules = dict(num_beams=args.beams) if args.beams else {}
+    inferencer = FalconInferencer(args.model, args.checkpoint, args.device, constrain=not args.unconstrained, **rules)
     batch_size = args.batch_size or 8
     if is_map:
         scene, later = images[0] if pairs else (images[0], None)

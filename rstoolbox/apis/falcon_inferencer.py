@@ -1,5 +1,6 @@
 """Answers about images from Python, for all 14 tasks."""
 
+import copy
 import hashlib
 import tempfile
 from functools import cached_property
@@ -15,6 +16,7 @@ from rstoolbox.engine.errors import check_output, read_config
 from rstoolbox.heads import compose_canvas, head_for
 from rstoolbox.heads.image_level import LabelHead
 from rstoolbox.models.falcon import Falcon
+from rstoolbox.models.falcon.generation import check_rules
 from rstoolbox.models.falcon.lora import weights_fingerprint
 from rstoolbox.registry import INFERENCERS, MODELS
 from rstoolbox.structures import FalconDataSample
@@ -42,7 +44,7 @@ class FalconInferencer:
 
     Args:
         model (str | Path | Falcon): A folder as :meth:`Falcon.from_pretrained` reads it, a config of a Falcon (with
-            ``checkpoint``), or the model.
+            ``checkpoint``), or the model, whose own rules stay as they are.
         checkpoint (str | Path, optional): Weights of a config's model.
         device (str, optional): ``cuda`` where there is one, else ``cpu``.
         constrain (bool): Hold answers to the grammar of the task, so that each can be read. Of a model that is
@@ -55,8 +57,8 @@ class FalconInferencer:
 
     def __init__(self, model, checkpoint=None, device=None, constrain=True, **generation):
         self.device = usable_device(device)
-        self.model = _load(model, checkpoint, constrain).to(self.device).eval()
-        self.model.generation.update(generation)
+        self.model = copy.copy(_load(model, checkpoint, constrain).to(self.device).eval())
+        self.model.generation = check_rules({**self.model.generation, **generation})
 
     def __call__(self, *arguments, **options):
         """Answer one task about every image; arguments and errors as those of :meth:`answers`.
@@ -235,11 +237,21 @@ def _check_entry(entry, head):
 def _load_entry(entry):
     parts = _parts(entry)
     name = ' '.join(str(part) for part in parts if isinstance(part, (str, Path)))
-    arrays = [load_image(part) if isinstance(part, (str, Path)) else np.asarray(part) for part in parts]
+    arrays = [load_image(part) if isinstance(part, (str, Path)) else _pixels(part) for part in parts]
     for array in arrays:
-        if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8:
+        if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8 or not array.size:
             raise ValueError(f'An image as an array is (H, W, 3) uint8, got {array.shape} {array.dtype}.')
     return name, arrays
+
+
+def _pixels(image):
+    """The pixels of an array or a picture; grey and palette pictures become RGB, alpha is left out, as in files."""
+    if not isinstance(image, Image.Image):
+        return np.asarray(image)
+    if image.mode.startswith(('I', 'F')):
+        raise ValueError(f"A picture has eight bits a value, got the mode '{image.mode}'. Give the path of its file, "
+                         'which is read as a raster.')
+    return np.asarray(image.convert('RGB'))
 
 
 def _parts(entry):

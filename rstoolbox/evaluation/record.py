@@ -1,5 +1,6 @@
 """One scored sample of a vision-language task."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ from rstoolbox.structures import Answer, nearest
 TASKS = ('IMG_CLS', 'IMG_VQA', 'IMG_CT', 'IMG_CAP', 'IMG_CAP_DETAILED', 'REG_CLS_HBB', 'REG_CLS_OBB', 'REG_DET_HBB',
          'REG_DET_OBB', 'REG_VG', 'REG_CAP', 'PIX_CLS', 'PIX_SEG', 'PIX_CHG')
 VARIANTS = ('sound', 'as_released')
+MOST_PIXELS = 2 ** 31
 FARTHEST = 1_000_000  # pixels; drawing an outline takes memory for each pixel it passes, also beyond the image
 
 
@@ -55,6 +57,9 @@ class ScoredRecord:
             if size.shape != (2,) or size.dtype.kind not in 'iuf' or not (np.isfinite(size) & (size >= 1)).all():
                 raise ValueError(f'{self}: image_size is (width, height) in pixels, got {self.image_size!r}.')
             self.image_size = int(size[0]), int(size[1])
+            if math.prod(self.image_size) > MOST_PIXELS:
+                raise ValueError(f'{self}: image_size {self.image_size} is of more than {MOST_PIXELS:,} pixels, which '
+                                 'no mask can be scored on.')
         for role, answer in (('prediction', self.prediction), ('truth', self.truth)):
             if not isinstance(answer, Answer):
                 raise ValueError(f'{self}: the {role} is an Answer, got {type(answer).__name__}.')

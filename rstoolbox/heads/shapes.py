@@ -154,8 +154,8 @@ def _ring(ring, where):
 
 def _is_nested(polygon):
     """Tell a list of rings from a single ring."""
-    first = polygon[0] if len(polygon) else 0
-    return np.ndim(first) == 2
+    first = polygon[0] if isinstance(polygon, (list, tuple, np.ndarray)) and len(polygon) else 0
+    return np.ndim(first) == 2 or (np.ndim(first) == 1 and len(first) > 2)
 
 
 def _numbers(values, where):

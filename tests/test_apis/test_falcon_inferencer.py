@@ -46,6 +46,25 @@ def test_every_task_gives_text_json_and_a_picture(ask, folder, tmp_path, task):
     assert Image.open(tmp_path / f'a_{task}.png').size[0] >= 480
 
 
+@pytest.mark.parametrize('mode', ['RGBA', 'L', 'P', 'LA', 'CMYK', '1'])
+def test_a_picture_is_read_as_its_file_is(ask, folder, tmp_path, mode):
+    picture = Image.open(folder / 'a.png').convert(mode)
+    path = tmp_path / ('a.tif' if mode == 'CMYK' else 'a.png')
+    picture.save(path)
+    first, second = ask([picture, path], 'IMG_CLS')
+    assert first.pred_answer.text == second.pred_answer.text
+    assert first.pred_answer.scores.tolist() == second.pred_answer.scores.tolist()
+
+
+def test_rules_of_one_inferencer_are_not_those_of_another(folder):
+    model = Falcon.from_pretrained(folder / 'model', generation=dict(num_beams=2))
+    first, second = (FalconInferencer(model, device='cpu', max_new_tokens=count) for count in (5, 9))
+    assert model.generation == dict(no_repeat_ngram_size=0, num_beams=2)
+    assert first.model.generation['max_new_tokens'] == 5 and second.model.generation['max_new_tokens'] == 9
+    with pytest.raises(ValueError, match="generation: there is no rule 'beams'"):
+        FalconInferencer(model, device='cpu', beams=2)
+
+
 def test_a_pair_of_dates(ask, folder, tmp_path):
     sample, = ask((folder / 'a.png', folder / 'b.png'), 'PIX_CHG', out_dir=tmp_path)
     assert sample.image_size == (60, 40) and (tmp_path / 'b_PIX_CHG.png').is_file()
@@ -170,6 +189,9 @@ def test_a_device_that_is_not_there_and_more_tokens_than_positions(folder):
 def test_unequal_pairs_and_models_without_weights(ask, tmp_path):
     with pytest.raises(ValueError, match='60 x 40.*30 x 40'):
         ask((np.zeros((40, 60, 3), np.uint8), np.zeros((40, 30, 3), np.uint8)), 'PIX_CHG')
+    for strange in (np.zeros((0, 5, 3), np.uint8), Image.new('I;16', (4, 4))):
+        with pytest.raises(ValueError, match=r'uint8, got \(0, 5, 3\)|eight bits a value, got the mode'):
+            ask(strange, 'IMG_CLS')
     with pytest.raises(ValueError, match='uint8'):
         ask(np.zeros((40, 60, 3)), 'IMG_CLS')
     with pytest.raises(ValueError, match='give a checkpoint'):

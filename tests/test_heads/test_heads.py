@@ -105,6 +105,7 @@ def test_the_14_tasks_are_registered_and_an_unknown_one_is_explained():
     ('REG_CAP', dict(bbox='ship', image_size=SIZE), 'must be numbers'),
     ('REG_CLS_OBB', dict(quad=[1, 2, 3, 4], image_size=SIZE), 'is 8 numbers'),
     ('PIX_CLS', dict(polygon=[[1, 2], [3, 4]], image_size=SIZE), 'three or more points'),
+    ('PIX_CLS', dict(polygon=None, image_size=SIZE), 'three or more points'),
 ])
 def test_refuses_a_wrong_slot(tag, arguments, message):
     with pytest.raises(ValueError, match=message):
@@ -113,8 +114,9 @@ def test_refuses_a_wrong_slot(tag, arguments, message):
 
 def test_a_polygon_slot_takes_rings():
     rings = [SLOTS['polygon'], [[128, 96], [192, 96], [192, 144]]]
-    assert '<poly><100><100><500><100><500><500><sep><200><200><300><200><300><300></poly>' in (
-        head_for('PIX_CLS').prompt(polygon=rings, image_size=SIZE))
+    for same in (rings, [np.ravel(ring).tolist() for ring in rings]):
+        assert '<poly><100><100><500><100><500><500><sep><200><200><300><200><300><300></poly>' in (
+            head_for('PIX_CLS').prompt(polygon=same, image_size=SIZE))
 
 
 @pytest.mark.parametrize('coordinate', ['<{}>', '<loc_{}>'])

@@ -33,7 +33,7 @@ class FalconSFT(Dataset):
     Args:
         records (str | Path): The file or the store. A file is read as a whole and kept in memory.
         image_root (str | Path): The folder that image paths begin in.
-        tasks (Sequence[str], optional): Take the records of these tasks only.
+        tasks (str | Sequence[str], optional): Take the records of these tasks only.
         indices (int | Sequence[int], optional): Take the first so many, or those at these places (after ``tasks``).
         reword (bool): Draw one of the wordings of the task for each prompt, anew each time and from torch's random
             numbers (dynamic prompt training); otherwise prompts are as recorded.
@@ -51,6 +51,9 @@ class FalconSFT(Dataset):
     def __init__(self, records, image_root='', tasks=None, indices=None, reword=False):
         self.path, self.image_root = Path(records), Path(image_root)
         self.reword = reword
+        tasks = [tasks] if isinstance(tasks, str) else tasks
+        if isinstance(indices, int) and indices < 1:
+            raise ValueError(f'indices is how many records are taken, 1 or more, or their places; got {indices}.')
         known = None if tasks is None else [head_for(task).tag for task in tasks]
         self.records = (RecordStore(records) if self.path.suffix == '.arrow'
                         else RecordStore.in_memory(read_records(records), records))

@@ -102,11 +102,14 @@ class PublishBestHook(Hook):
             weights = {key[len('student.'):]: value for key, value in weights.items() if key.startswith('student.')}
             model = model.student
         classes = getattr(runner.train_dataloader.dataset, 'metainfo', {}).get('classes', [])
-        meta = dict(epoch=checkpoint['meta']['epoch'], classes=list(classes), bands=list(getattr(model, 'bands', [])),
+        epoch, iterations = checkpoint['meta']['epoch'], checkpoint['meta']['iter']
+        meta = dict(epoch=epoch, iter=iterations, classes=list(classes), bands=list(getattr(model, 'bands', [])),
                     config=runner.cfg.pretty_text)
         path = Path(runner.work_dir) / self.filename
         save_student(path, weights, meta)
-        runner.logger.info(f'The weights of epoch {meta["epoch"]} ({how}) are in {path}')
+        # Of training by iterations, epochs of an endless loader are all the first.
+        place = f'epoch {epoch}' if epoch else f'iteration {iterations}'
+        runner.logger.info(f'The weights of {place} ({how}) are in {path}')
 
     @staticmethod
     def _find_best(runner):

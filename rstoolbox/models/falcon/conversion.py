@@ -10,11 +10,12 @@ from pathlib import Path
 
 import torch
 
-from ..checkpoint import CheckpointError, load_state, weights_of
+from ..checkpoint import CheckpointError, check_weights, load_state, weights_of
 from .folder import (
     CONFIG,
     IMAGES,
     WEIGHTS,
+    is_original,
     load_folder,
     read_image_size,
     read_json,
@@ -95,7 +96,7 @@ def from_original(source, target):
     """
     source = _another_folder(source, target)
     described = read_json(source / CONFIG)
-    if 'dim_embed' not in described.get('vision_config', {}):
+    if not is_original(described):
         raise CheckpointError(f"'{source / CONFIG}' does not describe a model of the published layout: its "
                               "vision_config has no 'dim_embed'")
     state = _read_weights(source)
@@ -244,7 +245,9 @@ def _original_config(config, rows):
 def _read_weights(source):
     if (source / WEIGHTS).is_file() or not (source / PICKLED).is_file():
         return read_safetensors(source / WEIGHTS)
-    return weights_of(load_state(source / PICKLED), source / PICKLED)
+    weights = weights_of(load_state(source / PICKLED), source / PICKLED)
+    check_weights(weights, source / PICKLED)
+    return weights
 
 
 def _check_tables(state, source):

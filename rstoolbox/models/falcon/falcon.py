@@ -14,7 +14,7 @@ from ..checkpoint import CheckpointError, check_weights, load_state, weights_of
 from ..finite import check_finite
 from .cell_loss import CellLoss
 from .folder import load_folder, save_folder
-from .generation import generate, head_of, read_answer
+from .generation import check_rules, generate, head_of, read_answer
 from .lora import add_lora, merge_lora, weights_fingerprint
 from .network import answer_logits, build_network, decode, encode, image_cells, image_tokens, network_config
 from .preprocessor import FalconPreprocessor
@@ -96,7 +96,7 @@ class Falcon(BaseModel):
         self.cell_loss_weight = cell_loss
         self.cell_loss = CellLoss(config.text_config.d_model, image_cells(config, size)) if cell_loss else None
         # Folders of transformers' own checkpoints bring the rule that no n-gram repeats, which would forbid corners.
-        self.generation = {'no_repeat_ngram_size': 0, **(generation or {})}
+        self.generation = check_rules({'no_repeat_ngram_size': 0, **(generation or {})})
         self.constraint = _constraint(tokenizer) if constrain else None
         self.lora = lora is not None
         self.register_buffer('vocabulary', fingerprint(tokenizer))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from ..checkpoint import CheckpointError
+from ..checkpoint import CheckpointError, check_weights
 from .network import alias_keys, build_network, image_tokens, is_tied, load_weights
 from .optional import optional
 from .preprocessor import MEAN, STD
@@ -40,7 +40,7 @@ def load_folder(folder):
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder '{folder}'")
     described = read_json(folder / CONFIG)
-    if 'dim_embed' in described.get('vision_config', {}):
+    if is_original(described):
         raise CheckpointError(f"'{folder}' has the layout of the published checkpoints; {CONVERT.format(folder)}")
     if described.get('model_type') != 'florence2':
         raise CheckpointError(f"'{folder / CONFIG}' describes a model of the type {described.get('model_type')!r}, not "
@@ -48,8 +48,9 @@ def load_folder(folder):
     with torch.device('meta'):
         network = build_network(transformers.Florence2Config.from_dict(described))
     load_weights(network, read_safetensors(folder / WEIGHTS), folder / WEIGHTS)
-    if (folder / GENERATION).is_file():
-        network.generation_config = transformers.GenerationConfig.from_dict(read_json(folder / GENERATION))
+    if (folder / GENERATION).is_file():  # what it does not say is as published
+        rules = network.generation_config.to_dict() | read_json(folder / GENERATION)
+        network.generation_config = transformers.GenerationConfig.from_dict(rules)
     tokenizer = load_tokenizer(folder) if has_tokenizer(folder) else None
     rows = network.config.text_config.vocab_size
     if tokenizer is not None and len(tokenizer) > rows:
@@ -96,8 +97,16 @@ def save_parts(write, folder):
 
 def read_image_size(folder):
     """Width and height of a network's input as its folder tells it; 768 x 768, as published, where it does not."""
-    size = read_json(folder / IMAGES).get('size', {}) if (folder / IMAGES).is_file() else {}
-    return size.get('width', 768), size.get('height', 768)
+    if not (folder / IMAGES).is_file():
+        return 768, 768
+    size = read_json(folder / IMAGES).get('size', dict(width=768, height=768))
+    try:
+        sides = size['width'], size['height']
+    except (TypeError, KeyError):
+        sides = ()
+    if not sides or not all(isinstance(side, int) and side > 0 for side in sides):
+        raise CheckpointError(f"'{folder / IMAGES}', key 'size': expected a width and a height in pixels, got {size!r}")
+    return sides
 
 
 def weights_to_write(network):
@@ -112,9 +121,18 @@ def read_json(path):
     if not path.is_file():
         raise FileNotFoundError(f"'{path.parent}' holds no {path.name}; a model's folder has {CONFIG} and {WEIGHTS}")
     try:
-        return json.loads(path.read_text(encoding='utf-8'))
+        content = json.loads(path.read_text(encoding='utf-8'))
     except ValueError as error:
         raise CheckpointError(f"'{path}' does not hold valid JSON ({error})") from None
+    if not isinstance(content, dict):
+        raise CheckpointError(f"'{path}' holds a {type(content).__name__}, expected names with values")
+    return content
+
+
+def is_original(described):
+    """Whether the configuration of a folder is of the published layout."""
+    vision = described.get('vision_config')
+    return isinstance(vision, dict) and 'dim_embed' in vision
 
 
 def read_safetensors(path):
@@ -124,7 +142,9 @@ def read_safetensors(path):
         hint = f'; it holds {others[0]}: {CONVERT.format(path.parent)}' if others else ''
         raise FileNotFoundError(f"'{path.parent}' holds no {path.name}{hint}")
     try:
-        return safetensors.load_file(path)
+        weights = safetensors.load_file(path)
     except Exception as error:  # a damaged file stops the reader in any way there is
         raise CheckpointError(f"'{path}' is damaged or not a file of weights ({error}). Copy or convert it again"
                               ) from error
+    check_weights(weights, path)
+    return weights

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from rstoolbox.heads import head_for
+from rstoolbox.structures import nearest
 
 from ..finite import sample_id
 from .network import PAD, decode, encode, token_log_likelihood
@@ -15,6 +16,8 @@ from .optional import optional
 
 transformers = optional('transformers')
 
+# Rules that are whole numbers, and the least of each.
+COUNTS = dict(num_beams=1, max_new_tokens=1, max_length=1, min_new_tokens=0, no_repeat_ngram_size=0)
 OBJECTS = re.compile('.*?</(?:box|quad|poly)>|.+$', re.DOTALL)
 LOGITS_AT_ONCE = 2 ** 24  # 64 MiB in float32
 
@@ -41,6 +44,24 @@ class GeneratedText:
         return float(np.exp(self.log_probs[inside].mean())) if inside.any() else 0.0
 
 
+def check_rules(rules):
+    """Return rules of generation if all can be followed.
+
+    Raises:
+        ValueError: With the rule that does not exist, or whose value cannot be.
+    """
+    known = transformers.GenerationConfig().to_dict()
+    for name, value in rules.items():
+        if name not in known:
+            raise ValueError(f"generation: there is no rule '{name}'{nearest(name, known)}")
+        if name in COUNTS and value is not None and not (
+                isinstance(value, int) and not isinstance(value, bool) and value >= COUNTS[name]):
+            raise ValueError(f'generation: {name} is a whole number of at least {COUNTS[name]}, got {value!r}')
+    if rules.get('num_return_sequences', 1) != 1:
+        raise ValueError('generation: a prompt has one answer, so num_return_sequences is 1')
+    return rules
+
+
 @torch.no_grad()
 def generate(network, tokenizer, pixel_values, input_ids, attention_mask, image_rows=None, **rules):
     """Answer a batch of prompts.
@@ -58,7 +79,7 @@ def generate(network, tokenizer, pixel_values, input_ids, attention_mask, image_
         list[GeneratedText]: One for each prompt.
     """
     hidden = encode(network, network.get_image_features(pixel_values), input_ids, attention_mask, image_rows)
-    if rules.get('num_beams') == 1:
+    if rules.get('num_beams', network.generation_config.num_beams) == 1:
         rules.setdefault('early_stopping', False)  # a rule of several beams
     ids = network.generate(encoder_outputs=transformers.modeling_outputs.BaseModelOutput(hidden),
                            attention_mask=attention_mask, **rules)[:, 1:]

@@ -74,10 +74,12 @@ def test_tasks_and_indices_choose_records_of_files_and_stores(folder):
         assert [item['data_samples'].sample_id for item in chosen] == ['1', '3']
         assert len(FalconSFT(folder / name, folder, indices=2)) == 2
         assert FalconSFT(folder / name, folder, indices=[2])[0]['data_samples'].img_path == 'b.png'
+        with pytest.raises(ValueError, match='indices is how many records are taken, 1 or more, .* got -1'):
+            FalconSFT(folder / name, folder, indices=-1)
         with pytest.raises(ValueError, match=f"{name}' has . records to choose from; indices name place 99"):
             FalconSFT(folder / name, folder, indices=[0, 99])
     with pytest.raises(ValueError, match='no record of PIX_SEG'):
-        FalconSFT(folder / 'records.json', folder, tasks=['PIX_SEG'])
+        FalconSFT(folder / 'records.json', folder, tasks='PIX_SEG')
     with pytest.raises(KeyError, match='REG_DET_HBB'):
         FalconSFT(folder / 'records.json', folder, tasks=['REG_DET'])
 
