@@ -11,7 +11,8 @@ num_workers = 4
 
 # By iterations, with a sampler that can skip: an interrupted run goes on at the record where it stopped.
 train_cfg = dict(type='IterBasedTrainLoop', max_iters='${max_iters}', val_interval='${checkpoint_interval}')
-train_dataloader = dict(sampler=dict(_delete_=True, type='InfiniteSampler', shuffle=True))
+train_dataloader = dict(
+    sampler=dict(_delete_=True, type='ImageGroupSampler', batch_size='${batch_size}', group=4))
 val_dataloader = dict(batch_size=8)
 test_dataloader = dict(batch_size=8)
 optim_wrapper = dict(

@@ -11,6 +11,7 @@ from mmengine.logging import print_log
 from torch.utils.data import Dataset
 
 from rstoolbox.heads import compose_canvas, head_for
+from rstoolbox.heads.image_level import LabelHead
 from rstoolbox.registry import DATASETS
 from rstoolbox.structures import FalconDataSample
 
@@ -37,6 +38,8 @@ class FalconSFT(Dataset):
         indices (int | Sequence[int], optional): Take the first so many, or those at these places (after ``tasks``).
         reword (bool): Draw one of the wordings of the task for each prompt, anew each time and from torch's random
             numbers (dynamic prompt training); otherwise prompts are as recorded.
+        classes (Sequence[str], optional): The only names that a model which is held to the grammar may answer with, in
+            tasks whose answers are class names (IMG_CLS, REG_CLS_*, PIX_CLS).
 
     Each item is ``dict(inputs=Tensor, data_samples=FalconDataSample)``: an image (H, W, 3) uint8, of a pair the canvas
     with both, and ``prompt``, ``answer``, ``gt_answer``, ``references``, ``task``, ``category``, ``image_size`` (of the
@@ -48,9 +51,11 @@ class FalconSFT(Dataset):
         FileNotFoundError, ValueError: A record or image that is missing or unsound, by number and name; no record left.
     """
 
-    def __init__(self, records, image_root='', tasks=None, indices=None, reword=False):
+    def __init__(self, records, image_root='', tasks=None, indices=None, reword=False, classes=None):
         self.path, self.image_root = Path(records), Path(image_root)
-        self.reword = reword
+        self.reword, self.classes = reword, classes
+        if classes is not None:
+            head_for('IMG_CLS').pattern(classes)  # refuses what is no list of names
         tasks = [tasks] if isinstance(tasks, str) else tasks
         if isinstance(indices, int) and indices < 1:
             raise ValueError(f'indices is how many records are taken, 1 or more, or their places; got {indices}.')
@@ -108,6 +113,8 @@ class FalconSFT(Dataset):
                           'tools/dataset_converters/verify_records.py names all of them.', 'current', logging.WARNING)
             asked = (head.read_prompt(record.prompt) or {}).get('category')
             sample.set_metainfo(dict(category=record.category or asked))
+            if isinstance(head, LabelHead):
+                sample.set_metainfo(dict(classes=self.classes))
             if self.reword:
                 sample.prompt = head.reword(record.prompt, int(torch.randint(len(head.prompts), ())))
         return dict(inputs=torch.from_numpy(image), data_samples=sample)

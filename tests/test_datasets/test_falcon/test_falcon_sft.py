@@ -63,6 +63,15 @@ def test_a_pair_is_laid_out_on_a_canvas(folder):
     assert item['data_samples'].image_size == (40, 30)
 
 
+def test_a_closed_list_of_classes_goes_to_tasks_that_answer_with_one(folder):
+    classes = dict(task='IMG_CLS', prompt='Classify the image.', answer='harbor.')
+    write_records([Record(images=['a.png'], **DETECT), Record(images=['a.png'], **classes)], folder / 'records.json')
+    boxes, label = FalconSFT(folder / 'records.json', folder, classes=['harbor', 'river'])
+    assert 'classes' not in boxes['data_samples'] and label['data_samples'].classes == ['harbor', 'river']
+    with pytest.raises(ValueError, match='class'):
+        FalconSFT(folder / 'records.json', folder, classes='harbor')
+
+
 def test_tasks_and_indices_choose_records_of_files_and_stores(folder):
     count = dict(task='IMG_CT', prompt='Count.', answer='1.')
     records = [Record(images=['a.png'], **DETECT), Record(images=['a.png'], **count),
