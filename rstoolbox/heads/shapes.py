@@ -20,14 +20,12 @@ class BoxHead(TaskHead):
     """Horizontal boxes; none is written as a sentence."""
 
     def encode(self, annotation, image_size):
-        boxes = _rows(annotation, 'bboxes', 4, self.tag)
+        boxes = _upright(_rows(annotation, 'bboxes', 4, self.tag))
         return format_boxes(quantize(boxes, image_size), self.coordinate) or ABSENT
 
     def decode(self, text, image_size):
         boxes, failures = read_answer(text, 'box')
-        corners = dequantize(np.reshape(boxes, (-1, 4)), image_size).reshape(-1, 2, 2)
-        # Corners in the wrong order still name one box.
-        boxes = np.concatenate([corners.min(1), corners.max(1)], axis=1)
+        boxes = _upright(dequantize(np.reshape(boxes, (-1, 4)), image_size))
         return Answer(text=strip_special_tokens(text), bboxes=boxes, failures=failures)
 
     def pattern(self, classes=None):
@@ -110,7 +108,7 @@ class RegionSlot:
         if len(corners) != self.regions[name]:
             raise ValueError(f'{where} is {self.regions[name]} numbers, x and y in turn, got {len(corners)}.')
         if name == 'bbox':
-            left, top, right, bottom = np.sort(corners.reshape(2, 2), 0).ravel()  # any two corners name one box
+            left, top, right, bottom = _upright(corners)[0]
             corners = np.array([left, top, right, top, right, bottom, left, bottom])
         return [corners.reshape(4, 2)]
 
@@ -121,6 +119,11 @@ def read_answer(text, tag):
     if not shapes and not failures and not says_absent(text):
         failures = 1
     return shapes, failures
+
+
+def _upright(boxes):
+    """Boxes (N, 4) with the upper left corner first: any two opposite corners name one box."""
+    return np.sort(np.reshape(boxes, (-1, 2, 2)), axis=1).reshape(-1, 4)
 
 
 def _rows(annotation, key, size, tag):
