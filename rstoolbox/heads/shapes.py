@@ -91,6 +91,13 @@ class RegionSlot:
             return format_quads(rings, self.coordinate)
         return format_boxes([rings[0][[0, 2]]], self.coordinate)
 
+    def names_region(self, prompt):
+        """Tell whether a prompt, in any wording, names one region and all of it can be read."""
+        name = next(name for name in self.slots if name in self.regions)
+        shapes, failures = read_shapes(prompt, dict(bbox='box', quad='quad', polygon='poly')[name])
+        rings = shapes[0] if name == 'polygon' and shapes else []
+        return len(shapes) == 1 and not failures and all(len(ring) >= 6 for ring in rings)
+
     def outline(self, name, value):
         """Return the region that a slot names as rings (K, 2) in pixels.
 
