@@ -22,15 +22,14 @@ class BoxHead(TaskHead):
     """Horizontal boxes; none is written as a sentence."""
 
     def encode(self, annotation, image_size):
-        boxes = _rows(annotation, 'bboxes', 4, self.tag)
+        boxes = _upright(_rows(annotation, 'bboxes', 4, self.tag))
         return format_boxes(quantize(boxes, image_size), self.coordinate) or ABSENT
 
     def decode(self, text, image_size):
         boxes, failures = read_answer(text, 'box')
-        corners = dequantize(np.reshape(boxes, (-1, 4)), image_size).reshape(-1, 2, 2)
-        # Corners in the wrong order still name one box.
-        low, high, sides = corners.min(1), corners.max(1), image_sides(image_size)
+        boxes, sides = _upright(dequantize(np.reshape(boxes, (-1, 4)), image_size)), image_sides(image_size)
         # An extent below a bin is not none: nearly the bin, so that its numbers are written again as they were.
+        low, high = boxes[:, :2], boxes[:, 2:]
         margin = 0.499 * (low == high) * sides / NUM_BINS
         boxes = np.concatenate([low - margin, np.minimum(high + margin, sides)], axis=1)
         return Answer(text=strip_special_tokens(text), bboxes=boxes, failures=failures)
@@ -98,6 +97,13 @@ class RegionSlot:
             return format_quads(rings, self.coordinate)
         return format_boxes([rings[0][[0, 2]]], self.coordinate)
 
+    def names_region(self, prompt):
+        """Tell whether a prompt, in any wording, names one region and all of it can be read."""
+        name = next(name for name in self.slots if name in self.regions)
+        shapes, failures = read_shapes(prompt, dict(bbox='box', quad='quad', polygon='poly')[name])
+        rings = shapes[0] if name == 'polygon' and shapes else []
+        return len(shapes) == 1 and not failures and all(len(ring) >= 6 for ring in rings)
+
     def outline(self, name, value):
         """Return the region that a slot names as rings (K, 2) in pixels.
 
@@ -115,7 +121,7 @@ class RegionSlot:
         if len(corners) != self.regions[name]:
             raise ValueError(f'{where} is {self.regions[name]} numbers, x and y in turn, got {len(corners)}.')
         if name == 'bbox':
-            left, top, right, bottom = np.sort(corners.reshape(2, 2), 0).ravel()  # any two corners name one box
+            left, top, right, bottom = _upright(corners)[0]
             corners = np.array([left, top, right, top, right, bottom, left, bottom])
         return [corners.reshape(4, 2)]
 
@@ -126,6 +132,11 @@ def read_answer(text, tag):
     if not shapes and not failures and not says_absent(text):
         failures = 1
     return shapes, failures
+
+
+def _upright(boxes):
+    """Boxes (N, 4) with the upper left corner first: any two opposite corners name one box."""
+    return np.sort(np.reshape(boxes, (-1, 2, 2)), axis=1).reshape(-1, 4)
 
 
 def _rows(annotation, key, size, tag):

@@ -191,6 +191,12 @@ def test_shapes_are_in_pixels_of_the_image():
     assert [len(rings) for rings in segmentation.polygons] == [1] and segmentation.failures == 2
 
 
+def test_any_two_corners_are_written_as_one_box():
+    boxes = [[320, 240, 64, 48], [64, 240, 320, 48], [64, 48, 320, 240]]
+    assert head_for('REG_DET_HBB').encode(Answer(bboxes=boxes), SIZE) == 3 * '<box><100><100><500><500></box>'
+    assert {head_for('REG_CAP').prompt(image_size=SIZE, bbox=box) for box in boxes} == {PUBLISHED['REG_CAP']}
+
+
 def test_changes_of_both_frames_fold_into_one():
     answer = head_for('PIX_CHG').decode(
         '<poly><100><100><200><100><200><200></poly><poly><600><600><700><600><700><700></poly>'

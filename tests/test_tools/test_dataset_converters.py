@@ -84,3 +84,31 @@ def test_errors_are_one_line_without_a_traceback(patches, tmp_path, tool, args, 
     done = run(tool, patches, '--out', tmp_path / 'out.json', *args)
     assert done.returncode == 1 and message in done.stderr
     assert 'Traceback' not in done.stderr and not (tmp_path / 'out.json').exists()
+
+
+@pytest.mark.parametrize('tool, args', [
+    ('make_records.py', ['voc', '.', '.', 'out.jsonl']), ('make_mini_falcon.py', []), ('make_mini_s2s.py', []),
+    ('make_splits.py', ['.', '--out', 'out.json'])])
+def test_a_seed_is_no_negative_number(tmp_path, tool, args):
+    done = run_command(f'dataset_converters/{tool}', *args, '--seed', '-1', cwd=tmp_path)
+    assert done.returncode == 2 and "argument --seed: '-1' is no whole number from 0" in done.stderr
+
+
+@pytest.mark.parametrize('option, value, message', [
+    ('--tolerance', '-1', 'error: tolerance is how many'), ('--tolerance', 'nan', 'error: tolerance is how many'),
+    ('--smallest', '0', "argument --smallest: '0' is no whole number from 1 on")])
+def test_options_of_outlines_are_checked(tmp_path, option, value, message):
+    done = run_command('dataset_converters/make_records.py', 'masks', '.', '.', 'out.jsonl', '--classes', '1=roof',
+                       option, value, cwd=tmp_path)
+    assert done.returncode in (1, 2) and message in done.stderr and 'Traceback' not in done.stderr
+
+
+@pytest.mark.parametrize('tool, out', [('make_record_store.py', 'out.arrow'), ('train_tokenizer.py', 'out')])
+def test_files_without_records_are_refused(tmp_path, tool, out):
+    (tmp_path / 'good.jsonl').write_text(json.dumps(dict(prompt='Why?', answer='So.')))
+    for name, content in (('a.json', '[]'), ('a.jsonl', '')):
+        (tmp_path / name).write_text(content)
+        done = run_command(f'dataset_converters/{tool}', 'good.jsonl', name, out, cwd=tmp_path)
+        assert done.returncode == 1
+        assert done.stderr.splitlines()[-1] == f"error: '{name}' holds no record. Leave it out, or make it anew."
+        assert not (tmp_path / out).is_file() and not (tmp_path / out / 'tokenizer.json').exists()

@@ -3,13 +3,13 @@
 import argparse
 
 from rstoolbox.datasets.falcon.mini_falcon import make_mini_falcon
-from rstoolbox.engine.errors import readable_errors
+from rstoolbox.engine.errors import readable_errors, seed_number
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--out', default='data/mini_falcon', help='folder to write (default: %(default)s)')
-    parser.add_argument('--seed', type=int, default=0, help='the same seed gives the same bytes')
+    parser.add_argument('--seed', type=seed_number, default=0, help='the same seed gives the same bytes')
     parser.add_argument('--scenes', type=int, default=1000, help='scenes of the training split (default: %(default)s)')
     parser.add_argument('--force', action='store_true', help='write anew even if the data set is there')
     args = parser.parse_args()

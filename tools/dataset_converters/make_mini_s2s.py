@@ -6,12 +6,13 @@ import time
 from pathlib import Path
 
 from rstoolbox.datasets.mini_s2s import make_mini_s2s
+from rstoolbox.engine.errors import seed_number
 
 
 def parse_args():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--out', default='data/mini_s2s', help='folder to write (default: %(default)s)')
-    parser.add_argument('--seed', type=int, default=0, help='the same seed gives the same bytes')
+    parser.add_argument('--seed', type=seed_number, default=0, help='the same seed gives the same bytes')
     parser.add_argument('--images-per-class', type=int, default=64, help='of each modality (default: %(default)s)')
     parser.add_argument('--force', action='store_true', help='write anew even if the data set is there')
     return parser.parse_args()

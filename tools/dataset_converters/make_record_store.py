@@ -12,6 +12,7 @@ import itertools
 from rich.progress import track
 
 from rstoolbox.datasets.falcon import RecordStore, read_records
+from rstoolbox.datasets.falcon.record_files import at_least_one
 from rstoolbox.engine.errors import check_output, readable_errors
 
 
@@ -24,7 +25,7 @@ def main():
         if not args.out.endswith('.arrow'):
             raise ValueError(f"The store '{args.out}' must end in .arrow.")
         check_output('OUT', args.out)
-        records = itertools.chain.from_iterable(read_records(path) for path in args.source)
+        records = itertools.chain.from_iterable(at_least_one(read_records(path), path) for path in args.source)
         store = RecordStore.create(track(records, 'records', total=None), args.out)
         print(f'{args.out}: {len(store)} records')
 

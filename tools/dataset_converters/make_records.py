@@ -13,7 +13,7 @@ from rich.progress import track
 
 from rstoolbox.datasets.falcon import write_records
 from rstoolbox.datasets.falcon.converters import CONVERTERS
-from rstoolbox.engine.errors import check_output, readable_errors
+from rstoolbox.engine.errors import check_output, count, readable_errors, seed_number
 
 
 def main():
@@ -25,7 +25,7 @@ def main():
     parser.add_argument('--tasks', nargs='+', metavar='TAG', help='task tags (default: all that the source can give)')
     parser.add_argument('--root', help='folder that image paths begin in (default: IMAGES)')
     parser.add_argument('--absent', type=int, help='absent classes asked for, for each image (default 0)')
-    parser.add_argument('--seed', type=int, help='of their choice (default 0)')
+    parser.add_argument('--seed', type=seed_number, help='of their choice (default 0)')
     parser.add_argument('--split', help='captions: take this split only')
     parser.add_argument('--names', metavar='FILE',
                         help='voc, dota, masks, change: take the images only that begin the lines of this file')
@@ -34,7 +34,10 @@ def main():
     parser.add_argument('--suffix', help="masks: what a mask's name has after its image's")
     parser.add_argument('--instances', help='masks: what the mask of instances has there')
     parser.add_argument('--tolerance', type=float,
-                        help='masks: how many pixels a simplified outline may lie off the exact one (default 1)')
+                        help='masks, change, coco: pixels that a simplified outline may lie off the exact one '
+                             '(default 1)')
+    parser.add_argument('--smallest', type=count,
+                        help='masks, change, coco (run lengths): leave out parts of fewer pixels (default 16)')
     args = parser.parse_args()
     options = {key: value for key, value in vars(args).items()
                if key not in ('kind', 'source', 'images', 'out') and value is not None}
@@ -48,11 +51,11 @@ def main():
             converter = CONVERTERS[args.kind](args.source, args.images, **options)
         except TypeError as error:
             parser.error(f'{args.kind} takes no such option ({error})')
-        count = write_records(track(converter, 'records', total=None), args.out)
-        if not count:
+        written = write_records(track(converter, 'records', total=None), args.out)
+        if not written:
             raise ValueError(f"'{args.source}' gave not a single record, '{args.out}' is empty. Check what --tasks, "
-                             '--classes, --names and --split say.')
-        print(f'{args.out}: {count} records')
+                             '--classes, --names, --split and --smallest say.')
+        print(f'{args.out}: {written} records')
 
 
 def value_and_name(text):

@@ -12,6 +12,7 @@ import numpy as np
 
 from rstoolbox.datasets import SceneDataset, make_split, utm_cell
 from rstoolbox.datasets.splits import PARTS
+from rstoolbox.engine.errors import seed_number
 
 
 def main():
@@ -40,7 +41,7 @@ def parse_args():
     parser.add_argument('--data-prefix', default='', help='sub-folder that holds the class folders')
     parser.add_argument('--out', required=True, help='the JSON file to write')
     parser.add_argument('--ratio', type=float, nargs=3, default=(0.6, 0.2, 0.2), metavar=('TRAIN', 'VAL', 'TEST'))
-    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--seed', type=seed_number, default=0)
     parser.add_argument('--classes', nargs='+', help='class names; all folders if not given')
     parser.add_argument('--class-map', type=pair, nargs='+', metavar='FOLDER=CLASS', default=())
     parser.add_argument('--group-by-utm-cell', type=float, metavar='METRES',

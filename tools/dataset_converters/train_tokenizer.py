@@ -7,6 +7,7 @@ import argparse
 from pathlib import Path
 
 from rstoolbox.datasets.falcon import read_records
+from rstoolbox.datasets.falcon.record_files import at_least_one
 from rstoolbox.engine.errors import check_output, count, readable_errors
 from rstoolbox.heads import head_for
 from rstoolbox.models.falcon import train_tokenizer
@@ -33,7 +34,7 @@ def main():
 def texts(paths):
     """Every answer, and every prompt in all wordings of its task."""
     for path in paths:
-        for number, record in enumerate(read_records(path), 1):
+        for number, record in enumerate(at_least_one(read_records(path), path), 1):
             yield record.answer
             yield record.prompt
             try:

@@ -4,8 +4,9 @@
     python tools/dataset_converters/verify_records.py train.arrow --image-root DATA --other test.json
 
 Reports by record number and file: malformed records, images that are missing or unreadable, pairs of unequal size,
-crops outside the image, unknown task tags, another number of images than the task's, answers that cannot be read,
-special tokens, and images that the records of ``--other`` have too. Exits with 1 if there is anything.
+crops outside the image, unknown task tags, another number of images than the task's, answers and regions of prompts
+that cannot be read, special tokens, files without a record, and images that the records of ``--other`` have too. Exits
+with 1 if there is anything.
 """
 
 import argparse

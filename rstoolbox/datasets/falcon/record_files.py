@@ -62,6 +62,15 @@ def read_entries(path):
         yield record
 
 
+def at_least_one(records, path):
+    """Yield the records; ValueError naming the file that they come from if there is none."""
+    record = None
+    for record in records:
+        yield record
+    if record is None:
+        raise ValueError(f"'{path}' holds no record. Leave it out, or make it anew.")
+
+
 def write_records(records, path):
     """Write records; the file appears whole or not at all.
 

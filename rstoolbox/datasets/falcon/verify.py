@@ -1,13 +1,15 @@
 """What is wrong with records and their images, found before a training does."""
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from rstoolbox.heads import head_for
 from rstoolbox.heads.grammar import IMAGE, STRUCTURE
+from rstoolbox.heads.shapes import RegionSlot
 
 from .images import image_size, whole_crop
-from .record_files import read_entries
+from .record_files import at_least_one, read_entries
 from .record_store import RecordStore
 
 
@@ -27,58 +29,73 @@ def verify_records(path, image_root, other=None, progress=iter, most=None):
     Args:
         path (str | Path): A file of records or a store.
         image_root (str | Path): The folder that image paths begin in.
-        other (str | Path, optional): The records of another split; an image that both have is a finding.
+        other (str | Path, optional): The records of another split; an image that both have is a finding, and so is a
+            record of it that is wrong in itself.
         progress (Callable): Wraps the records, e.g. in a progress bar.
         most (int, optional): So many findings are kept, and of the others their number; by default all.
 
     Returns:
         Report: A record that is wrong in itself is a finding, and those behind it are read; so is a file that breaks
-        off in the middle, of which nothing behind can be read.
+        off in the middle, of which nothing behind can be read, and one without a record.
     """
-    report, sizes = Report(), {}
+    report, sizes, elsewhere = Report(), {}, set()
 
     def add(*texts):
         report.found += len(texts)
         report.findings += texts if most is None else texts[:most - len(report.findings)]
 
-    elsewhere = {image for record in open_records(other) if not isinstance(record, ValueError)
-                 for image in record.images} if other else set()
-    try:
-        for number, record in enumerate(progress(open_records(path)), 1):
-            report.records = number
-            if isinstance(record, ValueError):
-                add(str(record))
-                continue
-            where = f'record {number}'
-            add(*(f'{where}: {text}' for text in _check(record, Path(image_root), sizes)),
-                *(f'{where}: {image} is an image of {other} too' for image in record.images if image in elsewhere))
-    except ValueError as error:
-        add(str(error))
+    for _, record in _numbered(other) if other else ():
+        if isinstance(record, ValueError):
+            add(str(record))
+        else:
+            elsewhere |= {_path(image_root, image) for image in record.images}
+    for report.records, record in _numbered(path, progress):
+        if isinstance(record, ValueError):
+            add(str(record))
+            continue
+        where = f'record {report.records}'
+        add(*(f'{where}: {text}' for text in _check(record, image_root, sizes)),
+            *(f'{where}: {image} is an image of {other} too' for image in record.images
+              if _path(image_root, image) in elsewhere))
     report.images = len(sizes)
     return report
 
 
-def open_records(path):
-    """The records of a file or a store; a ValueError in place of one that is wrong."""
-    return RecordStore(path) if Path(path).suffix == '.arrow' else read_entries(path)
+def _numbered(path, progress=iter):
+    """Numbers and records of a file or a store; a ValueError in place of a record, or a file, that is wrong."""
+    number = 0
+    try:
+        records = RecordStore(path) if Path(path).suffix == '.arrow' else read_entries(path)
+        for number, record in enumerate(at_least_one(progress(records), path), 1):
+            yield number, record
+    except ValueError as error:
+        yield number, error
+
+
+def _path(root, image):
+    """One name for each image, however records spell it."""
+    return os.path.abspath(os.path.join(root, image))
 
 
 def _check(record, root, sizes):
     yield from _check_text(record)
+    found = []
     for image in record.images:
-        if image not in sizes:
+        path = _path(root, image)
+        if path not in sizes:
             try:
-                sizes[image] = image_size(root / image)
+                sizes[path] = image_size(Path(root, image))
             except (OSError, ValueError) as error:
-                sizes[image] = str(error)
-        if isinstance(sizes[image], str):
-            yield sizes[image]
+                sizes[path] = str(error)
+        found.append(sizes[path])
+        if isinstance(sizes[path], str):
+            yield sizes[path]
             continue
         try:
-            whole_crop(record.crop, sizes[image], image)
+            whole_crop(record.crop, sizes[path], image)
         except ValueError as error:
             yield str(error)
-    pair = [sizes[image] for image in record.images if not isinstance(sizes[image], str)]
+    pair = [size for size in found if not isinstance(size, str)]
     if len(pair) == 2 and pair[0] != pair[1]:
         yield '{} is {} x {} and {} is {} x {} pixels; a pair has one size'.format(
             record.images[0], *pair[0], record.images[1], *pair[1])
@@ -104,3 +121,5 @@ def _check_text(record):
         yield f'it has {len(record.images)} image(s), and {record.task} is about {head.num_images}'
     if head.decode(record.answer, (1, 1)).failures:  # what can be read does not depend on the size
         yield f'its answer cannot be read as one of {record.task}: {record.answer!r:.80}'
+    if isinstance(head, RegionSlot) and not head.names_region(record.prompt):
+        yield f'its prompt names no region that can be read, or several, for {record.task}: {record.prompt!r:.80}'

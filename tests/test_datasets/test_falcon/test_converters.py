@@ -54,7 +54,7 @@ def test_dota_quads(shared):
     root = shared('data/dota_obb_samples')
     records = by_task(DotaRecords(root / 'labelTxt', root / 'images'))
     counts = {(record.images[0], record.category): record.answer for record in records['IMG_CT']}
-    assert counts['P0706.png', 'ship'] == '531.' and counts['P0770.png', 'tennis-court'] == '10.'
+    assert counts['P0706.png', 'ship'] == '531.' and counts['P0770.png', 'tennis court'] == '10.'
     record = next(item for item in records['REG_DET_OBB'] if item.category == 'roundabout')
     quads = head_for('REG_DET_OBB').decode(record.answer, (451, 839)).quads
     assert np.allclose(quads, [[119, 270, 340, 270, 340, 526, 119, 526]], atol=0.9)

@@ -10,6 +10,7 @@ from rasterio import features
 from shapely import Polygon
 
 from rstoolbox.datasets.falcon.converters import ChangeRecords, MaskRecords
+from rstoolbox.datasets.falcon.converters import rings as rings_module
 from rstoolbox.datasets.falcon.converters.rings import mask_to_instances
 from rstoolbox.heads import head_for
 
@@ -32,25 +33,26 @@ def test_outlines_fill_to_the_mask_they_were_drawn_around():
     mask[5:30, 10:50] = True
     mask[10:20, 20:30] = False
     mask[35:39, 2:8] = True
-    instances = mask_to_instances(mask, tolerance=0)
+    instances, left_out = mask_to_instances(mask, tolerance=0)
     assert sorted(len(rings) for rings in instances) == [1, 2]
-    assert (fill(instances, (60, 40)) == mask).all()
-    assert mask_to_instances(np.zeros((5, 5))) == []
-    assert len(mask_to_instances(mask, smallest=25)) == 1
+    assert (fill(instances, (60, 40)) == mask).all() and not left_out
+    assert mask_to_instances(np.zeros((5, 5))) == ([], 0)
+    instances, left_out = mask_to_instances(mask, smallest=25)
+    assert len(instances) == left_out == 1
 
 
 def test_masks_of_classes_and_of_instances(shared):
     root = shared('data/segmentation_samples')
-    classes = {2: 'building', 3: 'road', 4: 'water', 5: 'barren', 6: 'forest', 7: 'agriculture'}
+    classes = {2: 'building', 3: 'road', 4: 'water', 6: 'forest', 7: 'agriculture'}
     records = MaskRecords(root / 'loveda/ann_dir', root / 'loveda/img_dir', classes, tasks=['PIX_SEG'])
     for record in records:
         mask = np.asarray(Image.open(root / 'loveda/ann_dir' / record.images[0]))
         value = next(value for value, name in classes.items() if name == record.category)
         answer = head_for('PIX_SEG').decode(record.answer, mask.shape[::-1])
         assert not answer.failures and overlap(fill(answer.polygons, mask.shape[::-1]), mask == value) > 0.8
-    ships = MaskRecords(root / 'isaid', root / 'isaid', {(0, 0, 63): 'ship', (0, 0, 127): 'small vehicle'},
-                        suffix='_instance_color_RGB', instances='_instance_id_RGB', tasks=['PIX_CLS'])
-    assert all(record.task == 'PIX_CLS' for record in ships)
+    vehicles = list(MaskRecords(root / 'isaid', root / 'isaid', {(0, 0, 127): 'small vehicle'},
+                                suffix='_instance_color_RGB', instances='_instance_id_RGB', tasks=['PIX_CLS']))
+    assert vehicles and all(record.answer == 'small vehicle.' for record in vehicles)
 
 
 def test_changes_lie_where_the_label_says(shared):
@@ -113,3 +115,60 @@ def test_masks_that_cannot_be_read_or_do_not_fit_are_named(image, tmp_path):
         list(ChangeRecords(tmp_path / 'masks', tmp_path))
     write_masks(tmp_path / 'masks', a=np.ones((60, 80)))
     assert [record.images for record in ChangeRecords(tmp_path / 'masks', tmp_path)] == [['A/a.png', 'B/a.png']]
+
+
+def test_what_is_too_small_to_outline_is_never_absent(image, tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(rings_module, 'print_log', lambda text, *args: said.append(text))
+    mask = np.zeros((60, 80))
+    mask[10:30, 10:30], mask[40:42, 40:42], mask[50:53, 50:53], mask[0:2, 0:2] = 1, 1, 2, 3
+    write_masks(tmp_path / 'masks', a=mask)
+    # The second value of the roof and the car are specks; a class has a record for what is large enough of it.
+    masks = dict(source=tmp_path / 'masks', images=image, classes={1: 'roof', 2: 'car', 3: 'roof'}, absent=2)
+    assert [(record.task, record.category) for record in MaskRecords(**masks)] == [('PIX_SEG', 'roof'), ('PIX_CLS', '')]
+    assert len(said) == 1 and '3 parts of fewer than 16 pixels were left out; --smallest' in said[0]
+    records = [record for record in MaskRecords(**masks, smallest=1) if record.task == 'PIX_SEG']
+    counts = {record.category: len(head_for('PIX_SEG').decode(record.answer, (80, 60)).polygons) for record in records}
+    assert counts == dict(roof=3, car=1) and len(said) == 1
+
+
+def test_a_change_too_small_to_outline_is_not_said_to_be_none(image, tmp_path):
+    for name in 'AB':
+        shutil.copytree(image, tmp_path / name)
+        for other in 'bc':
+            shutil.copy(tmp_path / name / 'a.png', tmp_path / name / f'{other}.png')
+    speck, part = np.zeros((60, 80)), np.zeros((60, 80))
+    speck[10:13, 10:13] = part[10:30, 10:30] = 255
+    write_masks(tmp_path / 'label', a=speck, b=part, c=np.zeros((60, 80)))
+    answers = {record.images[0]: record.answer for record in ChangeRecords(tmp_path / 'label', tmp_path)}
+    assert list(answers) == ['A/b.png', 'A/c.png'] and answers['A/c.png'] == 'The object does not exist.'
+    assert len(list(ChangeRecords(tmp_path / 'label', tmp_path, smallest=9))) == 3
+
+
+def test_dates_are_found_by_name_whatever_their_ending(image, tmp_path):
+    for name, ending in (('A', 'jpg'), ('B', 'tif')):
+        (tmp_path / name).mkdir()
+        Image.open(image / 'a.png').save(tmp_path / name / f'a.{ending}')
+    write_masks(tmp_path / 'label', a=np.zeros((60, 80)))
+    assert [record.images for record in ChangeRecords(tmp_path / 'label', tmp_path)] == [['A/a.jpg', 'B/a.tif']]
+    shutil.rmtree(tmp_path / 'B')
+    with pytest.raises(FileNotFoundError, match="The label '.*label/a.png' has no image of its name in '.*B'"):
+        list(ChangeRecords(tmp_path / 'label', tmp_path))
+
+
+def test_a_class_that_no_mask_holds_is_refused(image, tmp_path):
+    mask = np.zeros((60, 80))
+    mask[10:30, 10:30] = 2
+    write_masks(tmp_path / 'masks', a=mask)
+    with pytest.raises(ValueError, match=r"class 'roof' has the value 255, which occurs in none of the 1 masks of .*"
+                                         'They hold: 0 2. Correct the value, or leave the class out'):
+        list(MaskRecords(tmp_path / 'masks', image, {2: 'field', 255: 'roof'}, absent=1))
+    write_masks(tmp_path / 'masks', a=np.stack([mask, 0 * mask, 10 * mask], axis=-1))
+    with pytest.raises(ValueError, match="'roof' has the value 0,0,63, which .* They hold: 0,0,0 2,0,20. Correct"):
+        list(MaskRecords(tmp_path / 'masks', image, {(0, 0, 63): 'roof'}, absent=1))
+
+
+@pytest.mark.parametrize('tolerance', [-1., float('nan'), float('inf')])
+def test_a_tolerance_is_some_pixels(image, tolerance):
+    with pytest.raises(ValueError, match=f'tolerance is how many pixels .* 0 or more, got {tolerance}'):
+        MaskRecords(image, image, {1: 'field'}, tolerance=tolerance)

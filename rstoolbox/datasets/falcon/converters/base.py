@@ -1,6 +1,7 @@
 """What all converters share: which tasks, where images lie, how a record is worded."""
 
 import os
+import re
 from collections import defaultdict
 from pathlib import Path
 
@@ -45,7 +46,7 @@ class Converter:
                                  f'It makes: {", ".join(self.tasks)}.')
         self.tasks = tuple(tasks or self.tasks)
 
-        self._by_stem = None
+        self._by_stem = {}
 
     def __iter__(self):
         return self.records()
@@ -59,15 +60,15 @@ class Converter:
         path = self.images / name
         return path, image_size(path)
 
-    def image_of(self, stem, besides=None):
+    def image_of(self, stem, folder='', besides=None):
         """The image of that name whatever its ending, or None; ``besides`` is a file that is not meant."""
-        if self._by_stem is None:
-            self._by_stem = defaultdict(list)
-            for path in sorted(self.images.iterdir()):
+        if folder not in self._by_stem:
+            self._by_stem[folder] = defaultdict(list)
+            for path in sorted((self.images / folder).glob('*')):
                 if path.suffix.lower() in SUFFIXES:
-                    self._by_stem[path.stem].append(path)
-        return next((path for path in self._by_stem.get(stem, ()) if besides is None or not path.samefile(besides)),
-                    None)
+                    self._by_stem[folder][path.stem].append(path)
+        images = self._by_stem[folder].get(stem, ())
+        return next((path for path in images if besides is None or not path.samefile(besides)), None)
 
     def record(self, task, images, size, annotation, references=(), **slots):
         """Word one record; its prompt is the published one. ValueError naming the image if text cannot hold it."""
@@ -77,6 +78,11 @@ class Converter:
         except ValueError as error:
             raise ValueError(f"'{self.source}', the annotation of '{images[0]}': {error}") from None
         return Record(paths, [], task, prompt, answer, list(references), str(slots.get('category', '')))
+
+
+def worded(name):
+    """A class name as words in lower case, ``SeaLake`` and ``sea-lake`` as 'sea lake'."""
+    return re.sub(r'[_\-\s]+', ' ', re.sub(r'(?<=[a-z])(?=[A-Z])', ' ', name)).strip().lower()
 
 
 def _below(path, root):

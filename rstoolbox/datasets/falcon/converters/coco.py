@@ -5,13 +5,14 @@ from pycocotools import mask as run_lengths
 
 from ..record_files import check_keys, read_lists
 from .objects import AnnotatedImage, AnnotatedObject, ObjectConverter, check_size
-from .rings import mask_to_instances
+from .rings import OutlinedMasks
 
 
-class CocoRecords(ObjectConverter):
+class CocoRecords(OutlinedMasks, ObjectConverter):
     """``instances_*.json``: boxes ``[x, y, width, height]``, segmentations as polygons or run lengths.
 
-    Crowds are left out: they are no single object.
+    A crowd is no single object: it is left out, and so are the records of the image that speak of all objects of its
+    class. Polygons are taken as they are; ``tolerance`` and ``smallest`` are about run lengths.
     """
 
     tasks = ('REG_DET_HBB', 'REG_CLS_HBB', 'IMG_CT', 'PIX_SEG', 'PIX_CLS')
@@ -33,17 +34,21 @@ class CocoRecords(ObjectConverter):
             if entry.get('image_id') not in scenes or entry.get('category_id') not in self._names:
                 raise ValueError(f'{where} names the image {entry.get("image_id")} and the category '
                                  f'{entry.get("category_id")}, and one of them is not in the file.')
+            (scene, size), category = scenes[entry['image_id']], self._names[entry['category_id']]
             if entry.get('iscrowd'):
+                scene.incomplete.add(category)
                 continue
-            scene, size = scenes[entry['image_id']]
             try:
                 x, y, width, height = map(float, entry['bbox'])
                 box = [x, y, x + width, y + height]
-                rings = _rings(entry.get('segmentation'), size)
+                rings = self._rings(entry.get('segmentation'), size)
             except (KeyError, TypeError, ValueError) as error:
                 raise ValueError(f'{where} has no "bbox" of four numbers, or a "segmentation" that is neither polygons '
                                  f'[[x, y, x, y, ...]] nor run lengths ({type(error).__name__}: {error}).') from None
-            scene.objects.append(AnnotatedObject(self._names[entry['category_id']], bbox=box, polygon=rings))
+            if width <= 0 or height <= 0:
+                raise ValueError(f'{where} has a "bbox" that is {width:g} wide and {height:g} high, expected [x, y, '
+                                 'width, height] with both above 0. Correct it, or leave the annotation out.')
+            scene.objects.append(AnnotatedObject(category, bbox=box, polygon=rings))
         for scene, _ in scenes.values():
             yield scene
 
@@ -55,13 +60,17 @@ class CocoRecords(ObjectConverter):
             check_size(f'{self.source}, image {number}', told, path, size)
             yield entry['id'], (AnnotatedImage(entry['file_name']), size)
 
-
-def _rings(segmentation, size):
-    if isinstance(segmentation, dict):
+    def _rings(self, segmentation, size):
+        if not segmentation or segmentation == [[]]:
+            return None
+        if not isinstance(segmentation, dict):
+            rings = [np.reshape(ring, (-1, 2)) for ring in segmentation if len(ring) >= 6]
+            self.left_out += len(segmentation) - len(rings)  # what has no three corners covers no pixel
+            return rings
         if tuple(segmentation['size']) != size[::-1]:  # its pixels would lie elsewhere
             raise ValueError(f'run lengths of {segmentation["size"]} pixels high and wide for an image of '
                              f'{[*size[::-1]]}')
         if isinstance(segmentation['counts'], list):
             segmentation = run_lengths.frPyObjects(segmentation, size[1], size[0])
-        return [ring for rings in mask_to_instances(run_lengths.decode(segmentation)) for ring in rings] or None
-    return [np.reshape(ring, (-1, 2)) for ring in segmentation or () if len(ring) >= 6] or None
+        mask = run_lengths.decode(segmentation)
+        return [ring for rings in self.outline(mask) for ring in rings] if mask.any() else None

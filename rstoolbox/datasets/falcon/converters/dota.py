@@ -1,11 +1,15 @@
 """DOTA's text files of oriented boxes."""
 
+from .base import worded
 from .listed import ListedFiles
 from .objects import AnnotatedImage, AnnotatedObject, ObjectConverter
 
 
 class DotaRecords(ListedFiles, ObjectConverter):
-    """A folder ``labelTxt`` of ``<image>.txt``, after two header lines ``x1 y1 x2 y2 x3 y3 x4 y4 class difficult``."""
+    """A folder ``labelTxt`` of ``<image>.txt``, after two header lines ``x1 y1 x2 y2 x3 y3 x4 y4 class difficult``.
+
+    The last may be missing. Classes are worded: ``small-vehicle`` as 'small vehicle'.
+    """
 
     tasks = ('REG_DET_OBB', 'REG_CLS_OBB', 'IMG_CT')
 
@@ -27,8 +31,10 @@ def _read(path):
         if not parts or parts[0].startswith(('imagesource:', 'gsd:')):
             continue
         try:
-            quad = [float(part) for part in parts[:8]]
-            name = parts[8]
+            name, numbers = parts[8], [float(part) for part in parts[:8] + parts[9:]]
         except (ValueError, IndexError):
-            raise ValueError(f"{path}, line {line}: expected eight numbers and a class, found '{text}'.") from None
-        yield AnnotatedObject(name, quad=quad)
+            numbers = []
+        if len(numbers) not in (8, 9):
+            raise ValueError(f'{path}, line {line}: expected eight numbers, a class without a blank (small-vehicle) '
+                             f"and the number that says whether it is difficult, found '{text}'.")
+        yield AnnotatedObject(worded(name), quad=numbers[:8])

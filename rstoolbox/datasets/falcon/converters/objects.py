@@ -12,7 +12,10 @@ from .base import Converter
 
 @dataclass
 class AnnotatedObject:
-    """An object: its class, and whichever of a box (4,), a quad (8,), rings (K, 2) and a text there are, in pixels."""
+    """An object: its class, and whichever of a box (4,), a quad (8,), rings (K, 2) and a text there are, in pixels.
+
+    No ring at all means that it is too small to outline; answers with outlines leave it out.
+    """
 
     category: str
     bbox: list = None
@@ -23,10 +26,15 @@ class AnnotatedObject:
 
 @dataclass
 class AnnotatedImage:
-    """An image file and its objects."""
+    """An image file and its objects.
+
+    Of an ``incomplete`` class the image holds more than is among the objects, such as a crowd: it is never asked for as
+    absent, and no record speaks of all its objects.
+    """
 
     name: str
     objects: list = field(default_factory=list)
+    incomplete: set = field(default_factory=set)
 
 
 # Which shape a task is about: those of the first kind ask for a class, those of the second name a region.
@@ -71,11 +79,12 @@ class ObjectConverter(Converter):
             for number, thing in enumerate(scene.objects, 1):
                 self._check_inside(thing, number, path, size)
                 groups[thing.category].append(thing)
-            others = [name for name in known if name not in groups]
+            others = [name for name in known if name not in groups and name not in scene.incomplete]
             for name in rng.permutation(others)[:self.absent]:
                 groups[str(name)] = []
             for category, things in groups.items():
-                yield from self._find(path, size, category, things)
+                if category not in scene.incomplete:
+                    yield from self._find(path, size, category, things)
             for thing in scene.objects:
                 yield from self._name(path, size, thing)
 
@@ -98,15 +107,19 @@ class ObjectConverter(Converter):
                 yield self.record(task, [path], size, Answer(count=len(things)), category=category)
                 continue
             shapes = [getattr(thing, shape) for thing in things]
-            if all(value is not None for value in shapes):
+            if any(value is None for value in shapes):
+                continue
+            shapes = [value for value in shapes if len(value)]
+            if shapes or not things:
                 yield self.record(task, [path], size, Answer(**{ANSWERS[shape]: _stack(shapes, shape)}),
                                   category=category)
 
     def _name(self, path, size, thing):
         for task in self.tasks:
-            if task in NAME and getattr(thing, NAME[task]) is not None:
-                shape = NAME[task]
-                yield self.record(task, [path], size, Answer(labels=[thing.category]), **{shape: getattr(thing, shape)})
+            shape = NAME.get(task)
+            region = getattr(thing, shape) if shape else None
+            if region is not None and len(region):
+                yield self.record(task, [path], size, Answer(labels=[thing.category]), **{shape: region})
             elif task == 'REG_VG' and thing.text:
                 yield self.record(task, [path], size, Answer(bboxes=np.reshape(thing.bbox, (1, 4))), text=thing.text)
             elif task == 'REG_CAP' and thing.text:

@@ -1,11 +1,9 @@
 """Folders of scenes, one for each class."""
 
-import re
-
 from rstoolbox.structures import Answer
 
 from ..images import SUFFIXES
-from .base import Converter
+from .base import Converter, worded
 
 
 class SceneFolderRecords(Converter):
@@ -22,8 +20,3 @@ class SceneFolderRecords(Converter):
                 yield self.record('IMG_CLS', [path], None, Answer(labels=[worded(folder.name)]))
         if not found:
             raise FileNotFoundError(f"'{self.source}' holds no folders of images.")
-
-
-def worded(name):
-    """A class name as words in lower case."""
-    return re.sub(r'[_\-\s]+', ' ', re.sub(r'(?<=[a-z])(?=[A-Z])', ' ', name)).strip().lower()

@@ -3,6 +3,7 @@
 from pathlib import Path
 from xml.etree import ElementTree
 
+from .base import worded
 from .listed import ListedFiles
 from .objects import AnnotatedImage, AnnotatedObject, ObjectConverter, check_size
 
@@ -12,7 +13,8 @@ KEYS = ('name', 'bndbox/xmin', 'bndbox/ymin', 'bndbox/xmax', 'bndbox/ymax')
 class VocRecords(ListedFiles, ObjectConverter):
     """A folder of ``*.xml``, one for each image: ``object`` with ``name``, ``bndbox``, in DIOR-RSVG ``description``.
 
-    Pixels are counted from 1 there, and the right and lower ones belong to the box.
+    Pixels are counted from 1 there, and the right and lower ones belong to the box. Classes are worded as
+    :func:`~.base.worded` says.
     """
 
     tasks = ('REG_DET_HBB', 'REG_CLS_HBB', 'IMG_CT', 'REG_VG', 'REG_CAP')
@@ -38,5 +40,8 @@ def _object(number, entry):
         missing = KEYS[[name, *corners].index('')]
         raise ValueError(f'object {number} has no {missing}, expected {", ".join(KEYS)}.')
     left, top, right, bottom = map(float, corners)
+    if right < left or bottom < top:
+        raise ValueError(f'the box of object {number} goes from {left:g}, {top:g} to {right:g}, {bottom:g}, expected '
+                         'xmin <= xmax and ymin <= ymax. Correct it, or leave the object out.')
     text = ' '.join((entry.findtext('description') or '').split())
-    return AnnotatedObject(name, bbox=[left - 1, top - 1, right, bottom], text=text)
+    return AnnotatedObject(worded(name), bbox=[left - 1, top - 1, right, bottom], text=text)

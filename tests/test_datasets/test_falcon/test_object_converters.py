@@ -1,0 +1,109 @@
+"""Objects that stand for more, or less, than they seem to: crowds, specks, boxes turned over, names of two words."""
+
+import json
+
+import numpy as np
+import pytest
+from pycocotools import mask as run_lengths
+
+from rstoolbox.datasets.falcon.converters import CocoRecords, DotaRecords, VocRecords
+from rstoolbox.datasets.falcon.converters import rings as rings_module
+from rstoolbox.heads import head_for
+
+VOC = '<annotation><filename>a.png</filename>{}</annotation>'
+VOC_OBJECT = ('<object><name>{}</name><bndbox><xmin>{}</xmin><ymin>{}</ymin><xmax>{}</xmax><ymax>{}</ymax></bndbox>'
+              '</object>')
+
+
+def write_coco(folder, *annotations):
+    names = ('ship', 'plane', 'car')
+    (folder / 'coco.json').write_text(json.dumps(dict(
+        images=[dict(id=1, file_name='a.png')],
+        categories=[dict(id=number, name=name) for number, name in enumerate(names, 1)],
+        annotations=[dict(image_id=1) | annotation for annotation in annotations])))
+    return folder / 'coco.json'
+
+
+def outlined(left, top, right, bottom, **keys):
+    mask = np.zeros((60, 80), np.uint8, order='F')
+    mask[top:bottom, left:right] = 1
+    counts = run_lengths.encode(mask)
+    return dict(category_id=1, bbox=[left, top, right - left, bottom - top],
+                segmentation=dict(size=counts['size'], counts=counts['counts'].decode())) | keys
+
+
+def asked(records, *tasks):
+    return [(record.task, record.category, record.answer == 'The object does not exist.' or record.answer == '0.')
+            for record in records if record.task in tasks]
+
+
+def test_nothing_is_said_of_all_objects_of_a_class_with_a_crowd(image, tmp_path):
+    """Of the classes ship and plane there is a crowd, of the plane a single one beside it; there is no car."""
+    source = write_coco(tmp_path, outlined(8, 8, 20, 20, iscrowd=1), outlined(8, 8, 20, 20, category_id=2, iscrowd=1),
+                        outlined(40, 40, 60, 50, category_id=2))
+    records = list(CocoRecords(source, image, absent=3))
+    assert asked(records, 'REG_DET_HBB', 'IMG_CT', 'PIX_SEG') == [
+        ('REG_DET_HBB', 'car', True), ('IMG_CT', 'car', True), ('PIX_SEG', 'car', True)]
+    assert [(record.task, record.answer) for record in records[3:]] == \
+        [('REG_CLS_HBB', 'plane.'), ('PIX_CLS', 'plane.')]
+
+
+def test_a_speck_leaves_the_outlines_of_others(image, tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(rings_module, 'print_log', lambda text, *args: said.append(text))
+    source = write_coco(tmp_path, outlined(8, 8, 20, 20), outlined(40, 40, 43, 43),
+                        outlined(50, 50, 53, 53, category_id=2), dict(category_id=1, bbox=[60, 8, 1, 1],
+                                                                      segmentation=[[60, 8, 61, 9]]))
+    records = list(CocoRecords(source, image, absent=3))
+    assert asked(records, 'PIX_SEG') == [('PIX_SEG', 'ship', False), ('PIX_SEG', 'car', True)]
+    assert sum(record.task == 'PIX_CLS' for record in records) == 1
+    assert [record.answer for record in records if record.task == 'IMG_CT'] == ['3.', '1.', '0.']
+    answer = next(record.answer for record in records if record.task == 'PIX_SEG')
+    assert len(head_for('PIX_SEG').decode(answer, (80, 60)).polygons) == 1
+    assert len(said) == 1 and '3 parts of fewer than 16 pixels were left out' in said[0]
+    assert sum(record.task == 'PIX_CLS' for record in CocoRecords(source, image, smallest=9)) == 3
+
+
+def test_an_object_without_an_outline_leaves_its_class_without_segmentation(image, tmp_path):
+    for nothing in ([], [[]], dict(size=[60, 80], counts=[4800])):
+        source = write_coco(tmp_path, outlined(8, 8, 20, 20), outlined(40, 40, 60, 50, segmentation=nothing))
+        assert not asked(CocoRecords(source, image), 'PIX_SEG')
+
+
+@pytest.mark.parametrize('bbox, size', [([8, 6, 0, 30], '0 wide and 30 high'), ([8, 6, 20, -3], '20 wide and -3 high')])
+def test_coco_boxes_without_an_area_are_refused(image, tmp_path, bbox, size):
+    source = write_coco(tmp_path, outlined(8, 8, 20, 20), dict(category_id=1, bbox=bbox))
+    with pytest.raises(ValueError, match=f'coco.json, annotation 2 has a "bbox" that is {size}, expected'):
+        list(CocoRecords(source, image))
+
+
+def write_voc(folder, *objects):
+    (folder / 'xml').mkdir()
+    (folder / 'xml/a.xml').write_text(VOC.format(''.join(VOC_OBJECT.format(*values) for values in objects)))
+    return folder / 'xml'
+
+
+@pytest.mark.parametrize('corners', [(40, 6, 8, 30), (8, 30, 40, 6)])
+def test_voc_boxes_turned_over_are_refused(image, tmp_path, corners):
+    source = write_voc(tmp_path, ('ship', 9, 7, 9, 7), ('ship', *corners))  # a single pixel is a box
+    with pytest.raises(ValueError, match="a.xml' is no VOC annotation: the box of object 2 goes from "
+                                         f'{corners[0]}, {corners[1]} to {corners[2]}, {corners[3]}, expected xmin'):
+        list(VocRecords(source, image))
+
+
+def test_names_of_classes_are_worded(image, tmp_path):
+    records = list(VocRecords(write_voc(tmp_path, ('Expressway-Service-area', 9, 7, 40, 30)), image))
+    assert records[0].prompt.startswith('Detect all expressway service area in') \
+        and records[-1].answer == 'expressway service area.'
+    (tmp_path / 'labelTxt').mkdir()
+    (tmp_path / 'labelTxt/a.txt').write_text('8 6 40 6 40 30 8 30 small-vehicle 0\n')
+    records = list(DotaRecords(tmp_path / 'labelTxt', image))
+    assert records[0].prompt.startswith('Detect all small vehicle in') and records[-1].answer == 'small vehicle.'
+
+
+@pytest.mark.parametrize('end', ['large vehicle 1', 'ship 1 0', 'ship difficult', ''])
+def test_dota_lines_with_other_columns_are_refused(image, tmp_path, end):
+    (tmp_path / 'labelTxt').mkdir()
+    (tmp_path / 'labelTxt/a.txt').write_text(f'8 6 40 6 40 30 8 30 ship\n8 6 40 6 40 30 8 30 {end}\n')
+    with pytest.raises(ValueError, match=r'a.txt, line 2: expected eight numbers, a class without a blank \(small-veh'):
+        list(DotaRecords(tmp_path / 'labelTxt', image))
