@@ -56,9 +56,10 @@ class FalconInferencer:
     """
 
     def __init__(self, model, checkpoint=None, device=None, constrain=True, **generation):
+        check_rules(generation)  # before gigabytes are read
         self.device = usable_device(device)
         self.model = copy.copy(_load(model, checkpoint, constrain).to(self.device).eval())
-        self.model.generation = check_rules({**self.model.generation, **generation})
+        self.model.generation = {**self.model.generation, **generation}
 
     def __call__(self, *arguments, **options):
         """Answer one task about every image; arguments and errors as those of :meth:`answers`.

@@ -210,8 +210,8 @@ def reason_of(error):
     if isinstance(cause, ImportError):
         key = 'custom_imports: ' if 'custom modules' in str(error) else ''
         return f'{key}{place}{text}. Install what is missing, or put its folder on PYTHONPATH'
-    if text.startswith('import_modules_from_strings()'):  # mmengine hands the key's dict on as arguments
-        return f"custom_imports is to be a dict(imports=['module']), {text.partition(' ')[2]}"
+    if 'import_modules_from_strings()' in text:  # mmengine hands the key's dict on as arguments
+        return f"custom_imports is to be a dict(imports=['module']): {text.partition('() ')[2]}"
     return f'{place}{type(cause).__name__}: {text}'
 
 

@@ -36,8 +36,9 @@ def quad_iou(first, second):
     intersection = shapely.area(shapely.intersection(sides[0][rows], sides[1][columns]))
     union = areas[0][rows] + areas[1][columns] - intersection
     result[rows, columns] = np.divide(intersection, union, out=np.zeros_like(union), where=union > 0)
-    flat = (np.ptp(corners[0], axis=1) == 0).any(1)
-    result[flat[:, None] & (corners[0][:, None] == corners[1][None]).all((2, 3))] = 1
+    flat = np.linalg.matrix_rank(corners[0] - corners[0][:, :1]) < 2
+    points = [np.sort(quads[..., 0] + 1j * quads[..., 1]) for quads in corners]
+    result[flat[:, None] & (points[0][:, None] == points[1][None]).all(2)] = 1
     return result
 
 

@@ -231,7 +231,7 @@ def _scores(scores, prediction, place):
     except (TypeError, ValueError):
         raise ValueError(f"{place}, key 'scores': expected a list of numbers, got {str(scores)[:60]}.") from None
     objects = len(prediction.bboxes) or len(prediction.quads) or len(prediction.polygons)
-    if prediction.failures and not objects:
+    if prediction.failures and not objects and len(scores) <= 1:
         return None  # the score of the answer as a whole
     if prediction.failures and len(scores) != objects:
         MMLogger.get_current_instance().warning(

@@ -31,7 +31,7 @@ class ScoredRecord:
         image_id (str, optional): The image, or the part cut out of it. Records of one image and prompt are references
             of one caption.
         prompt (str): The question or instruction.
-        references (Sequence[str]): Further right texts of a caption, an answer to a question or a count.
+        references (Sequence[str]): Further right texts of a caption or of an answer to a question.
         on_canvas (bool): Whether the polygons of a change lie on the canvas of both images, ``image_size`` being the
             canvas: first image top left, second bottom right.
 
@@ -57,7 +57,7 @@ class ScoredRecord:
             if size.shape != (2,) or size.dtype.kind not in 'iuf' or not (np.isfinite(size) & (size >= 1)).all():
                 raise ValueError(f'{self}: image_size is (width, height) in pixels, got {self.image_size!r}.')
             self.image_size = int(size[0]), int(size[1])
-            if math.prod(self.image_size) > MOST_PIXELS:
+            if self.task in ('PIX_SEG', 'PIX_CHG') and math.prod(self.image_size) > MOST_PIXELS:
                 raise ValueError(f'{self}: image_size {self.image_size} is of more than {MOST_PIXELS:,} pixels, which '
                                  'no mask can be scored on.')
         for role, answer in (('prediction', self.prediction), ('truth', self.truth)):

@@ -52,7 +52,9 @@ def score_vqa(records):
 
     An answer that is one of the record's ``references`` counts as the true one.
     """
-    truths, answers = _texts(records)
+    truths, answers = ([clean_text(answer.text) for answer in side] for side in _sides(records))
+    right = [{clean_text(text) for text in record.references} for record in records]
+    answers = [truth if answer in texts else answer for truth, answer, texts in zip(truths, answers, right)]
     return _exact(truths, answers) | dict(
         parse_failure_rate=percentage(not answer or record.prediction.failures > 0
                                       for record, answer in zip(records, answers))), {}
@@ -64,7 +66,7 @@ def score_counting(records):
     ``numeric_accuracy`` compares numbers, and an unreadable one is wrong; ``MAE`` and ``RMSE`` are in objects, over the
     pairs where both are numbers. ``false_alarm_rate``: of the records without an object, those where some were counted.
     """
-    truths, answers = _texts(records)
+    truths, answers = ([clean_text(answer.text) for answer in side] for side in _sides(records))
     true_counts, counts = ([count_of(answer) for answer in side] for side in _sides(records))
     pairs = [(count, true) for count, true in zip(counts, true_counts) if None not in (count, true)]
     errors = np.array([count - true for count, true in pairs])
@@ -81,13 +83,6 @@ def count_of(answer):
     """Return the number an answer gives, None where its text is none that counting can have."""
     count = head_for('IMG_CT').decode(answer.text).count if answer.count is None else answer.count
     return None if count is None else float(count)
-
-
-def _texts(records):
-    """What was to be answered, and what was; a further right answer as the first."""
-    truths, answers = ([clean_text(answer.text) for answer in side] for side in _sides(records))
-    right = [{clean_text(text) for text in record.references} for record in records]
-    return truths, [truth if answer in texts else answer for truth, answer, texts in zip(truths, answers, right)]
 
 
 def _sides(records):

@@ -189,8 +189,9 @@ def test_a_device_that_is_not_there_and_more_tokens_than_positions(folder):
 def test_unequal_pairs_and_models_without_weights(ask, tmp_path):
     with pytest.raises(ValueError, match='60 x 40.*30 x 40'):
         ask((np.zeros((40, 60, 3), np.uint8), np.zeros((40, 30, 3), np.uint8)), 'PIX_CHG')
-    for strange in (np.zeros((0, 5, 3), np.uint8), Image.new('I;16', (4, 4))):
-        with pytest.raises(ValueError, match=r'uint8, got \(0, 5, 3\)|eight bits a value, got the mode'):
+    for strange, message in ((np.zeros((0, 5, 3), np.uint8), r'uint8, got \(0, 5, 3\)'),
+                             (Image.new('I;16', (4, 4)), "eight bits a value, got the mode 'I;16'")):
+        with pytest.raises(ValueError, match=message):
             ask(strange, 'IMG_CLS')
     with pytest.raises(ValueError, match='uint8'):
         ask(np.zeros((40, 60, 3)), 'IMG_CLS')

@@ -2,7 +2,6 @@
 
 import json
 import re
-from xml.sax.saxutils import escape
 
 import numpy as np
 import pytest
@@ -11,52 +10,9 @@ import torch
 from PIL import Image
 from rasterio.transform import from_origin
 
-from commands import ROOT, run_command
-from rstoolbox.apis import SceneInferencer, map_file, scene_map
-from rstoolbox.engine.config import load_config, runner_config
+from commands import run_command
+from rstoolbox.apis import SceneInferencer, map_file
 from rstoolbox.models.checkpoint import CheckpointError
-from rstoolbox.registry import MODELS
-
-CLASSES = ('lake', 'forest', 'crops', 'bare', 'town', 'road', 'park', 'beach')
-THIN = """
-_base_ = '{root}/configs/sembridge/r18_ms2rgb.py'
-thin = dict(stem_channels=8, base_channels=8)
-teacher = dict(backbone=thin, head=dict(in_channels=64))
-student = dict(backbone=thin, head=dict(in_channels=64))
-"""
-
-
-@pytest.fixture(scope='module')
-def trained(tmp_path_factory):
-    """Config and checkpoint of a student with weights at which its classes differ."""
-    folder = tmp_path_factory.mktemp('trained')
-    (folder / 'thin.py').write_text(THIN.format(root=ROOT))
-    torch.manual_seed(0)
-    student = MODELS.build(runner_config(load_config(folder / 'thin.py')).model.student)
-    torch.nn.init.normal_(student.head.fc.weight)
-    torch.save(dict(state_dict=student.state_dict(), meta=dict(classes=CLASSES)), folder / 'student.pth')
-    return folder / 'thin.py', folder / 'student.pth'
-
-
-@pytest.fixture(scope='module')
-def classify(trained):
-    return SceneInferencer(*trained, device='cpu')
-
-
-@pytest.fixture
-def scene(tmp_path):
-    """A function that writes a georeferenced RGB raster of 44 x 36 pixels of 10 m."""
-
-    def write(name='scene.tif', bands=3, **profile):
-        image = np.random.default_rng(0).integers(1, 256, (bands, 36, 44), np.uint8)
-        image[:, 20:, :10] //= 4
-        profile = dict(dict(crs='EPSG:32633', transform=from_origin(500000, 5200000, 10, 10)), **profile)
-        with rasterio.open(tmp_path / name, 'w', driver='GTiff', width=44, height=36, count=bands, dtype='uint8',
-                           **profile) as file:
-            file.write(image)
-        return tmp_path / name, image.transpose(1, 2, 0)
-
-    return write
 
 
 def test_an_image_gets_its_class_whether_file_or_array(classify, tmp_path):
@@ -67,7 +23,7 @@ def test_an_image_gets_its_class_whether_file_or_array(classify, tmp_path):
     found = classify([tmp_path], batch_size=2)
     assert [entry['image'] for entry in found] == [str(tmp_path / f'{number}.png') for number in range(3)]
     for one, other in zip(found, classify(list(pixels)), strict=True):
-        assert one['pred_class'] == CLASSES[one['pred_label']] == other['pred_class']
+        assert one['pred_class'] == classify.classes[one['pred_label']] == other['pred_class']
         assert one['pred_score'] == max(one['pred_scores'].values()) == one['pred_scores'][one['pred_class']]
         assert sum(one['pred_scores'].values()) == pytest.approx(1)
         assert one['pred_scores'] == pytest.approx(other['pred_scores'], abs=1e-5)
@@ -91,12 +47,13 @@ def test_a_cell_is_the_mean_of_the_tiles_that_cover_it(classify, scene, tmp_path
     with rasterio.open(tmp_path / 'map.tif') as made, rasterio.open(tmp_path / 'probabilities.tif') as scores:
         assert made.crs == 'EPSG:32633' and made.nodata == 255 and (made.width, made.height) == (columns, rows)
         assert made.transform == from_origin(500000, 5200000, 10 * stride, 10 * stride)
-        assert json.loads(made.tags()['classes']) == list(CLASSES) and len(set(made.colormap(1).values())) > 8
+        assert json.loads(made.tags()['classes']) == list(classify.classes) and len(set(made.colormap(1).values())) > 8
         np.testing.assert_allclose(scores.read().transpose(1, 2, 0), expected, atol=1e-5)
-        assert scores.descriptions == CLASSES
+        assert scores.descriptions == tuple(classify.classes)
         numbers = made.read(1)
     assert (numbers == expected.argmax(2)).all()
-    assert shares == pytest.approx({name: 100 * (numbers == index).mean() for index, name in enumerate(CLASSES)})
+    expected = [100 * (numbers == index).mean() for index in range(len(classify.classes))]
+    assert shares == pytest.approx(dict(zip(classify.classes, expected)))
     assert Image.open(tmp_path / 'map.png').size[0] > 500
 
 
@@ -179,54 +136,6 @@ def test_a_raster_without_coordinates_gives_a_map_without_them(classify, scene, 
         assert made.crs is None and (made.width, made.height) == (11, 9)
 
 
-def test_overviews_of_an_earlier_map_go_with_it(classify, scene, tmp_path):
-    path, _ = scene()
-    classify.map(path, tmp_path / 'map.tif', tile=16)
-    with rasterio.Env(TIFF_USE_OVR=True), rasterio.open(tmp_path / 'map.tif', 'r+') as made:
-        made.build_overviews([2])
-    assert (tmp_path / 'map.tif.ovr').is_file()
-    classify.map(path, tmp_path / 'map.tif', tile=12)
-    with rasterio.open(tmp_path / 'map.tif') as made:
-        assert not made.overviews(1) and not (tmp_path / 'map.tif.ovr').exists()
-
-
-def test_the_files_behind_a_mosaic_count(classify, scene, tmp_path, monkeypatch):
-    scene('part.tif')
-    build_vrt(tmp_path / 'scene.vrt', 'part.tif')
-
-    def stop(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(scene_map, 'draw_class_map', stop)
-    with pytest.raises(KeyboardInterrupt):
-        classify.map(tmp_path / 'scene.vrt', tmp_path / 'map.tif', tile=16)
-    assert (tmp_path / 'map.tif.part').exists()
-    with rasterio.open(tmp_path / 'part.tif', 'r+') as file:
-        file.write(255 - file.read())
-    with pytest.raises(ValueError, match='holds what another map has so far'):
-        classify.map(tmp_path / 'scene.vrt', tmp_path / 'map.tif', tile=16)
-
-
-def test_a_coordinate_system_beyond_geotiff_is_explained(classify, scene, tmp_path):
-    scene('part.tif')
-    rotated = rasterio.crs.CRS.from_proj4('+proj=ob_tran +o_proj=longlat +o_lon_p=0 +o_lat_p=30 +lon_0=10 +type=crs')
-    build_vrt(tmp_path / 'scene.vrt', 'part.tif', rotated)
-    with pytest.raises(ValueError, match="A GeoTIFF cannot hold the scene's coordinate system.* gdalwarp -t_srs"):
-        classify.map(tmp_path / 'scene.vrt', tmp_path / 'map.tif', tile=16)
-    assert not (tmp_path / 'map.tif').exists()
-
-
-def build_vrt(path, part, crs=None):
-    """A mosaic of one raster beside it, maybe in another coordinate system."""
-    with rasterio.open(path.parent / part) as source:
-        crs, transform, count = crs or source.crs, source.transform, source.count
-    bands = ''.join(f"""<VRTRasterBand dataType="Byte" band="{band}"><SimpleSource>
-        <SourceFilename relativeToVRT="1">{part}</SourceFilename><SourceBand>{band}</SourceBand>
-        </SimpleSource></VRTRasterBand>""" for band in range(1, count + 1))
-    path.write_text(f"""<VRTDataset rasterXSize="44" rasterYSize="36"><SRS>{escape(crs.to_wkt())}</SRS>
-        <GeoTransform>{', '.join(map(str, transform.to_gdal()))}</GeoTransform>{bands}</VRTDataset>""")
-
-
 def test_images_of_several_sizes_do_not_change_one_another(classify):
     images = [np.random.default_rng(side).integers(0, 256, (side, side + 3, 3), np.uint8) for side in (40, 64, 50, 40)]
     for image, found in zip(images, classify(images), strict=True):
@@ -292,13 +201,13 @@ def test_models_that_cannot_classify_are_explained(trained, tmp_path):
         SceneInferencer(config, checkpoint)(np.zeros((8, 8)))
 
 
-def test_the_command_classifies_and_maps(trained, scene, tmp_path):
+def test_the_command_classifies_and_maps(classify, trained, scene, tmp_path):
     path, image = scene()
     model = '--model', trained[0], '--checkpoint', trained[1], '--device', 'cpu'
     done = run_command('predict.py', path, *model, '--out', tmp_path / 'answers')
     assert done.returncode == 0, done.stderr
     line, = map(json.loads, done.stdout.splitlines())
-    assert line['image'] == str(path) and set(line['pred_scores']) == set(CLASSES)
+    assert line['image'] == str(path) and set(line['pred_scores']) == set(classify.classes)
     assert line['pred_class'] == max(line['pred_scores'], key=line['pred_scores'].get)
     assert json.loads((tmp_path / 'answers/scene.json').read_text()) == line
     assert (tmp_path / 'answers/scene.png').is_file()

@@ -128,6 +128,15 @@ def test_an_option_that_changes_nothing_makes_no_other_run(spec):
     assert not {run.key for run in read_spec(spec(), {'batch_size': 8})} & keys
 
 
+def test_what_other_losses_refer_to_is_not_settled_before_the_seed(spec, tmp_path):
+    (tmp_path / 'own.py').write_text("_base_ = 'rstoolbox::sembridge/r18_ms2rgb.py'\n"
+                                     "model = dict(losses=dict(more=dict(type='KD', tau='${randomness.seed}')))\n")
+    lines = f"datasets = dict(own=dict(config='{tmp_path}/own.py'))\npairs = dict(same={{}})"
+    runs = {run.name: resolve(run.cfg) for run in read_spec(spec(lines), {'randomness.deterministic': True})}
+    assert all(run.randomness.deterministic for run in runs.values())
+    assert [runs[f'own/same/kd+sembridge/seed{seed}'].model.losses.more.tau for seed in (3, 5)] == [3, 5]
+
+
 @pytest.mark.parametrize('losses, lambda_1', [
     ("lam = 0.2\nmodel = dict(losses=dict(kd=dict(loss_weight='${lam}')))", 0.2),
     ("model = dict(losses=dict(kd=dict(_delete_=True, type='KD', tau=3.)))", 1.),
@@ -180,7 +189,8 @@ def test_the_shipped_benchmarks_can_be_read(name, number):
     ("options = {'randomness.seed': 7}", "'randomness.seed' has no use: every run has its seed from the spec's"),
     ("pairs = dict(one={'student.backbone': None})", 'student.backbone = None, expected a dict with a type'),
     ("pairs = dict(one={'teacher.head': None})", 'teacher.head = None, expected a dict with a type'),
-    ('custom_imports = dict(import_=[1])', r"custom_imports is to be a dict\(imports=\['module'\]\), got .* 'import_'"),
+    ('custom_imports = dict(import_=[1])', r"custom_imports is to be a dict\(imports=\['module'\]\): got .* 'import_'"),
+    ("custom_imports = ['rstoolbox']", r"custom_imports is to be a dict\(imports=\['module'\]\): argument"),
     ("custom_imports = dict(imports=['no_such_losses'])", 'custom_imports: .*no_such_losses.* on PYTHONPATH')])
 def test_what_is_wrong_is_said_with_its_place(spec, lines, message):
     with pytest.raises(ConfigError, match=message):

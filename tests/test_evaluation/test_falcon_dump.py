@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from mmengine.logging import MMLogger
 
 from rstoolbox.evaluation import read_dump, score_records, write_dump
 
@@ -146,10 +147,14 @@ def test_scores_of_unreadable_boxes_are_not_used(tmp_path):
     assert record.prediction.scores is None and record.prediction.failures == 1
 
 
-def test_the_score_of_an_answer_without_objects_is_no_matter_of_warning(tmp_path, capsys):
-    lines = [dict(task='REG_DET_HBB', answer='gibberish', scores=[0.3], gt='<box><1><1><9><9></box>'),
-             dict(task='REG_DET_HBB', answer='<box><1><1><9><9></box>', scores=[0.8], gt='<box><1><1><9><9></box>')]
-    (tmp_path / 'dump.jsonl').write_text('\n'.join(map(json.dumps, lines)))
-    first, second = read_dump(tmp_path / 'dump.jsonl')
-    assert first.prediction.scores is None and second.prediction.scores.tolist() == [0.8]
-    assert 'scores for the' not in capsys.readouterr().out
+def test_the_score_of_an_answer_without_objects_is_no_matter_of_warning(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(MMLogger.get_current_instance(), 'warning', said.append)
+    truth = '<box><1><1><9><9></box>'
+    for scores, count in (([.3], 0), ([.3, .4], 1)):
+        write_dump([LINE | dict(answer='gibberish', scores=scores), LINE | dict(answer=truth, scores=[.8])],
+                   tmp_path / 'dump.jsonl')
+        first, second = read_dump(tmp_path / 'dump.jsonl')
+        assert first.prediction.scores is None and second.prediction.scores.tolist() == [.8]
+        assert len(said) == count
+    assert '2 scores for the 0 objects that could be read' in said[0]

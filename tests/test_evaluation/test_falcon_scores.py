@@ -154,19 +154,18 @@ def test_no_object_is_lost_in_a_crowded_image():
 
 
 def test_an_answer_to_one_wording_finds_nothing_for_the_other():
-    # One image and class, asked about twice: the first answer names the object twice, the second not at all.
-    truth, twice = [(4, 4, 20, 20)], [(4, 4, 20, 20)] * 2
-    task = 'REG_DET_HBB'
-    made = [ScoredRecord(task, answer(task, found, ''), answer(task, truth, ''), SIZE, 'ship', 'a.png', prompt)
-            for prompt, found in (('Detect.', twice), ('Find.', []))]
-    scalars, _ = score_records(made)
+    task, truth = 'REG_DET_HBB', [(4, 4, 20, 20)]
+    scalars, _ = score_records([
+        ScoredRecord(task, answer(task, found, ''), answer(task, truth, ''), SIZE, 'ship', 'a.png', prompt)
+        for prompt, found in (('Detect.', truth * 2), ('Find.', []))])
     assert scalars[f'{task}/recall50'] == scalars[f'{task}/pooled_AP50'] == 50
     assert scalars[f'{task}/AP50'] == pytest.approx(100 * 51 / 101)
 
 
 @pytest.mark.parametrize('task, text', [('REG_DET_HBB', '<box><100><100><100><100></box>'),
                                         ('REG_VG', '<box><100><100><103><100></box>'),
-                                        ('REG_DET_OBB', '<quad><9><7><9><7><9><12><9><12></quad>')])
+                                        ('REG_DET_OBB', '<quad><9><7><9><7><9><12><9><12></quad>'),
+                                        ('REG_DET_OBB', '<quad><9><9><20><20><20><20><9><9></quad>')])
 def test_what_is_smaller_than_a_bin_can_be_found(task, text):
     truth = head_for(task).decode(text, SIZE)
     other = head_for(task).decode(text.replace('<100>', '<102>').replace('<9>', '<8>'), SIZE)
@@ -176,9 +175,8 @@ def test_what_is_smaller_than_a_bin_can_be_found(task, text):
 
 
 def test_a_further_right_answer_counts():
-    made = [ScoredRecord('IMG_VQA', Answer(text=text), Answer(text='2.'), references=('two', 'A pair'))
-            for text in ('Two.', 'a pair', '2', 'three')]
-    assert score_records(made)[0]['IMG_VQA/accuracy'] == 75
+    assert score_records(ScoredRecord('IMG_VQA', Answer(text=text), Answer(text='2.'), references=('two', 'A pair'))
+                         for text in ('Two.', 'a pair', '2', 'three'))[0]['IMG_VQA/accuracy'] == 75
 
 
 def test_the_class_without_a_single_object_counts_as_false_alarm_and_not_as_ap():

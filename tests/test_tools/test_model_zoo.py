@@ -111,7 +111,8 @@ def test_a_family_without_a_metafile_is_named(checkout):
     ('', 'has no list of Collections with a Name each'),
     ('Collections:\n  - Name: SemBridge\n', 'has no list of Models with a Name each'),
     ('Collections:\n  - Paper: none\nModels: []\n', 'has no list of Collections with a Name each'),
-    ('Collections: [', r"metafile.yml' is no YAML: while parsing .* line 1, column"),
+    ('Collections: [', r"metafile.yml', as it is or .*, is no YAML: while parsing .* line 1, column"),
+    ('Collections:\n  - Name: SemBridge\nModels: []\n', 'with the new entries at its end, is no YAML'),
     ('Models:\n  - Name: one\nCollections:\n  - Name: SemBridge\n', 'would not be among the Models. Let these be the')])
 def test_a_metafile_that_is_none_is_named(checkout, text, message):
     (checkout / 'configs/sembridge/metafile.yml').write_text(text)

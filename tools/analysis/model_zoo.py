@@ -95,7 +95,8 @@ def read_metafile(text, path):
     try:
         content = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise ValueError(f"'{path}' is no YAML: {' '.join(str(error).split())}") from None
+        raise ValueError(f"'{path}', as it is or with the new entries at its end, is no YAML: "
+                         f"{' '.join(str(error).split())}") from None
     content = content if isinstance(content, dict) else {}
     for key, least in (('Collections', 1), ('Models', 0)):
         items = content.get(key)

@@ -129,7 +129,7 @@ def _check_options(options):
     for key in options:
         if not isinstance(key, str):
             raise ConfigError(f'an option is a path of keys with dots between, got {key!r}.')
-        if key.split('.')[0] == 'randomness':
+        if key == 'randomness.seed' or (key == 'randomness' and 'seed' in (options[key] or ())):
             raise ConfigError(f"the option '{key}' has no use: every run has its seed from the spec's seeds.")
 
 
@@ -143,8 +143,10 @@ def _run(dataset, pair, method, sembridge, seed, config, amp, variant):
 
 def _variants(cfg, methods, path):
     """The config of every method, plain and with SemBridge, without the seed."""
-    rows, losses = cfg.get('rows') or {}, resolve(cfg).model.get('losses') or {}
-    kd = losses.get('kd')
+    rows, resolved = cfg.get('rows') or {}, resolve(cfg).model.get('losses') or {}
+    kd, losses = resolved.get('kd'), cfg.model.get('losses')
+    if not isinstance(losses, dict) or '_inherit_' in losses:  # else as written: they may refer to the seed
+        losses = resolved
     if not {NO_TRANSFER, 'kd'} <= set(rows) or cfg.get('row') != 'sembridge' or not kd:
         raise ConfigError(f"'{path}' is no experiment with the rows none, kd and sembridge, whose loss 'kd' a method "
                           'replaces. Inherit from _base_/distillers/sembridge.py.')

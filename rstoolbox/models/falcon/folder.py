@@ -18,6 +18,8 @@ transformers = optional('transformers')
 
 CONFIG, WEIGHTS, IMAGES = 'config.json', 'model.safetensors', 'preprocessor_config.json'
 GENERATION = 'generation_config.json'
+MARKS = ('bos_token_id', 'eos_token_id', 'pad_token_id', 'decoder_start_token_id', 'forced_bos_token_id',
+         'forced_eos_token_id')
 CONVERT = 'convert it: python tools/model_converters/falcon_from_original.py {} DST'
 
 
@@ -48,8 +50,9 @@ def load_folder(folder):
     with torch.device('meta'):
         network = build_network(transformers.Florence2Config.from_dict(described))
     load_weights(network, read_safetensors(folder / WEIGHTS), folder / WEIGHTS)
-    if (folder / GENERATION).is_file():  # what it does not say is as published
-        rules = network.generation_config.to_dict() | read_json(folder / GENERATION)
+    if (folder / GENERATION).is_file():
+        published = network.generation_config  # for what marks a sequence, which no answer can do without
+        rules = {name: getattr(published, name) for name in MARKS} | read_json(folder / GENERATION)
         network.generation_config = transformers.GenerationConfig.from_dict(rules)
     tokenizer = load_tokenizer(folder) if has_tokenizer(folder) else None
     rows = network.config.text_config.vocab_size

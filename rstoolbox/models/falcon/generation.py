@@ -3,6 +3,7 @@
 import codecs
 import re
 from dataclasses import dataclass, replace
+from numbers import Integral
 
 import numpy as np
 import torch
@@ -50,12 +51,12 @@ def check_rules(rules):
     Raises:
         ValueError: With the rule that does not exist, or whose value cannot be.
     """
-    known = transformers.GenerationConfig().to_dict()
+    known = {*transformers.GenerationConfig().to_dict(), 'compile_config'}
     for name, value in rules.items():
         if name not in known:
             raise ValueError(f"generation: there is no rule '{name}'{nearest(name, known)}")
         if name in COUNTS and value is not None and not (
-                isinstance(value, int) and not isinstance(value, bool) and value >= COUNTS[name]):
+                isinstance(value, Integral) and not isinstance(value, bool) and value >= COUNTS[name]):
             raise ValueError(f'generation: {name} is a whole number of at least {COUNTS[name]}, got {value!r}')
     if rules.get('num_return_sequences', 1) != 1:
         raise ValueError('generation: a prompt has one answer, so num_return_sequences is 1')

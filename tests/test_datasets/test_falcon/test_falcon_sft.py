@@ -68,7 +68,7 @@ def test_a_closed_list_of_classes_goes_to_tasks_that_answer_with_one(folder):
     write_records([Record(images=['a.png'], **DETECT), Record(images=['a.png'], **classes)], folder / 'records.json')
     boxes, label = FalconSFT(folder / 'records.json', folder, classes=['harbor', 'river'])
     assert 'classes' not in boxes['data_samples'] and label['data_samples'].classes == ['harbor', 'river']
-    with pytest.raises(ValueError, match='class'):
+    with pytest.raises(ValueError, match="a list of class names, but the list given is 'harbor'"):
         FalconSFT(folder / 'records.json', folder, classes='harbor')
 
 

@@ -43,14 +43,14 @@ def test_outlines_fill_to_the_mask_they_were_drawn_around():
 
 def test_masks_of_classes_and_of_instances(shared):
     root = shared('data/segmentation_samples')
-    classes = {2: 'building', 3: 'road', 4: 'water', 6: 'forest', 7: 'agriculture'}
+    classes = {2: 'building', 3: 'road', 4: 'water', 5: 'barren', 6: 'forest', 7: 'agriculture'}
     records = MaskRecords(root / 'loveda/ann_dir', root / 'loveda/img_dir', classes, tasks=['PIX_SEG'])
     for record in records:
         mask = np.asarray(Image.open(root / 'loveda/ann_dir' / record.images[0]))
         value = next(value for value, name in classes.items() if name == record.category)
         answer = head_for('PIX_SEG').decode(record.answer, mask.shape[::-1])
         assert not answer.failures and overlap(fill(answer.polygons, mask.shape[::-1]), mask == value) > 0.8
-    vehicles = list(MaskRecords(root / 'isaid', root / 'isaid', {(0, 0, 127): 'small vehicle'},
+    vehicles = list(MaskRecords(root / 'isaid', root / 'isaid', {(0, 0, 63): 'ship', (0, 0, 127): 'small vehicle'},
                                 suffix='_instance_color_RGB', instances='_instance_id_RGB', tasks=['PIX_CLS']))
     assert vehicles and all(record.answer == 'small vehicle.' for record in vehicles)
 
@@ -151,6 +151,8 @@ def test_dates_are_found_by_name_whatever_their_ending(image, tmp_path):
         Image.open(image / 'a.png').save(tmp_path / name / f'a.{ending}')
     write_masks(tmp_path / 'label', a=np.zeros((60, 80)))
     assert [record.images for record in ChangeRecords(tmp_path / 'label', tmp_path)] == [['A/a.jpg', 'B/a.tif']]
+    shutil.copy(image / 'a.png', tmp_path / 'A')  # the label's own name is nearer
+    assert [record.images for record in ChangeRecords(tmp_path / 'label', tmp_path)] == [['A/a.png', 'B/a.tif']]
     shutil.rmtree(tmp_path / 'B')
     with pytest.raises(FileNotFoundError, match="The label '.*label/a.png' has no image of its name in '.*B'"):
         list(ChangeRecords(tmp_path / 'label', tmp_path))
@@ -166,9 +168,18 @@ def test_a_class_that_no_mask_holds_is_refused(image, tmp_path):
     write_masks(tmp_path / 'masks', a=np.stack([mask, 0 * mask, 10 * mask], axis=-1))
     with pytest.raises(ValueError, match="'roof' has the value 0,0,63, which .* They hold: 0,0,0 2,0,20. Correct"):
         list(MaskRecords(tmp_path / 'masks', image, {(0, 0, 63): 'roof'}, absent=1))
+    # A list may choose images without it, and without questions about what is absent it does no harm.
+    write_masks(tmp_path / 'masks', a=mask, b=mask + 5)
+    shutil.copy(image / 'a.png', image / 'b.png')
+    (tmp_path / 'some.txt').write_text('a')
+    masks = dict(source=tmp_path / 'masks', images=image, names=tmp_path / 'some.txt')
+    chosen = [record.category for record in MaskRecords(**masks, classes={2: 'field', 7: 'roof'}, absent=1)]
+    assert sorted(filter(None, chosen)) == ['field', 'roof']
+    assert list(MaskRecords(**masks, classes={2: 'field', 255: 'roof'}))
 
 
-@pytest.mark.parametrize('tolerance', [-1., float('nan'), float('inf')])
-def test_a_tolerance_is_some_pixels(image, tolerance):
-    with pytest.raises(ValueError, match=f'tolerance is how many pixels .* 0 or more, got {tolerance}'):
-        MaskRecords(image, image, {1: 'field'}, tolerance=tolerance)
+@pytest.mark.parametrize('name, value', [('tolerance', -1.), ('tolerance', float('nan')), ('tolerance', float('inf')),
+                                         ('smallest', 0), ('smallest', 2.5), ('smallest', '16')])
+def test_outlines_are_told_in_pixels(image, name, value):
+    with pytest.raises(ValueError, match=f'{name} is how many pixels .* or more, got {value!r}'):
+        MaskRecords(image, image, {1: 'field'}, **{name: value})

@@ -1,6 +1,5 @@
 """The model: its loss, its answers, and how it is trained."""
 
-import json
 import math
 
 import numpy as np
@@ -297,32 +296,3 @@ def test_an_image_size_that_cannot_be_is_said_at_once(build, options, message):
 def test_rules_of_generation_that_cannot_be_followed_are_said_at_once(build, generation, message):
     with pytest.raises(ValueError, match=f'generation: .*{message}'):
         build(generation=generation)
-
-
-@pytest.mark.parametrize('name, content, message', [
-    ('config.json', [], "config.json' holds a list, expected names with values"),
-    ('config.json', dict(vision_config=None), 'describes a model of the type None'),
-    ('preprocessor_config.json', dict(size=64), "key 'size': expected a width and a height in pixels, got 64"),
-    ('preprocessor_config.json', dict(size=dict(shortest_edge=64)), "key 'size': expected a width and a height"),
-    ('generation_config.json', 3, "generation_config.json' holds a int")])
-def test_a_folder_with_a_file_of_another_form_names_it(build, tmp_path, name, content, message):
-    build().save_pretrained(tmp_path)
-    (tmp_path / name).write_text(json.dumps(content))
-    with pytest.raises(CheckpointError, match=message):
-        Falcon.from_pretrained(tmp_path)
-
-
-def test_rules_that_a_folder_does_not_say_are_the_published_ones(build, batch, tmp_path):
-    build().save_pretrained(tmp_path)
-    (tmp_path / 'generation_config.json').write_text(json.dumps(dict(num_beams=1, max_new_tokens=4)))
-    loaded = Falcon.from_pretrained(tmp_path, constrain=True)
-    assert loaded.network.generation_config.decoder_start_token_id == 2
-    assert not loaded.test_step(batch((0,)))[0].pred_answer.failures
-
-
-def test_a_folder_of_weights_that_went_astray_is_refused(build, tmp_path):
-    model = build()
-    torch.nn.init.constant_(model.network.lm_head.weight, float('nan'))
-    model.save_pretrained(tmp_path)
-    with pytest.raises(CheckpointError, match="model.safetensors' has weights that are NaN"):
-        Falcon.from_pretrained(tmp_path)

@@ -30,7 +30,8 @@ class ChangeRecords(ListedFiles, OutlinedMasks, Converter):
                 yield self.record('PIX_CHG', [before, after], size, Answer(polygons=polygons))
 
     def _dated(self, label, folder):
-        image = self.image_of(label.stem, folder)
+        image = self.images / folder / label.name
+        image = image if image.is_file() else self.image_of(label.stem, folder)
         if image is None:
             raise FileNotFoundError(f"The label '{label}' has no image of its name in '{self.images / folder}'.")
         return image, image_size(image)

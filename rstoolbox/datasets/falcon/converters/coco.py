@@ -64,9 +64,7 @@ class CocoRecords(OutlinedMasks, ObjectConverter):
         if not segmentation or segmentation == [[]]:
             return None
         if not isinstance(segmentation, dict):
-            rings = [np.reshape(ring, (-1, 2)) for ring in segmentation if len(ring) >= 6]
-            self.left_out += len(segmentation) - len(rings)  # what has no three corners covers no pixel
-            return rings
+            return [np.reshape(ring, (-1, 2)) for ring in segmentation if len(ring) >= 6]  # others cover no pixel
         if tuple(segmentation['size']) != size[::-1]:  # its pixels would lie elsewhere
             raise ValueError(f'run lengths of {segmentation["size"]} pixels high and wide for an image of '
                              f'{[*size[::-1]]}')

@@ -22,13 +22,14 @@ class ListedFiles:
         if names is not None and not self.list.is_file():
             raise FileNotFoundError(f"There is no list of images '{names}'.")
 
-    def files(self, suffixes, what, suffix=''):
+    def files(self, suffixes, what, suffix='', listed=True):
         """The files of the source in their order.
 
         Args:
             suffixes (set[str]): The endings that they may have.
             what (str): What they are, for the message where there is none.
             suffix (str): What their names have after those of their images.
+            listed (bool): Only those of the list, where there is one.
 
         Raises:
             FileNotFoundError: If there is none, or none for a name of the list.
@@ -37,7 +38,7 @@ class ListedFiles:
                        if path.suffix.lower() in suffixes and path.stem.endswith(suffix))
         if not files:
             raise FileNotFoundError(f"'{self.source}' holds no {what}.")
-        return files if self.list is None else list(self._listed(files, suffix))
+        return files if self.list is None or not listed else list(self._listed(files, suffix))
 
     def _listed(self, files, suffix):
         known = {path.stem.removesuffix(suffix): path for path in files}

@@ -15,7 +15,7 @@ class MaskRecords(ListedFiles, OutlinedMasks, ObjectConverter):
 
     Args:
         classes (dict): The class name of each value of a mask: a number, or a colour (r, g, b). Others are no object.
-            Each value has to occur.
+            With ``absent`` each value has to occur in the folder: an image is asked about what others show.
         suffix (str): What a mask's name has after its image's.
         instances (str, optional): What the name of a mask of instance numbers or colours has instead, in the same
             folder; without it each connected part of a class is an instance.
@@ -33,12 +33,9 @@ class MaskRecords(ListedFiles, OutlinedMasks, ObjectConverter):
         return sorted(set(self.names.values()))
 
     def scenes(self):
-        files = self.files(SUFFIXES, f"mask, an image whose name ends in '{self.suffix}'", self.suffix)
-        if self.instances is not None:
-            beside = {self._instances_of(path) for path in files}
-            files = [path for path in files if path not in beside]
-        found = set()
-        for path in files:
+        if self.absent:
+            self._check_values(self._masks(listed=False))
+        for path in self._masks():
             image = self.image_of(path.stem.removesuffix(self.suffix), besides=path)
             if image is None:
                 raise FileNotFoundError(f"The mask '{path}' has no image of its name, less '{self.suffix}', in "
@@ -46,14 +43,26 @@ class MaskRecords(ListedFiles, OutlinedMasks, ObjectConverter):
             mask, (width, height) = load_mask(path), self.image(image.name)[1]
             _check_size(mask, path, 'image', height, width)
             objects, values = self._objects(mask, self._numbers(mask, path))
-            found |= values
             too_small = {self.names[value] for value in values} - {thing.category for thing in objects}
             yield AnnotatedImage(image.name, objects, too_small)
-        for value, name in self.names.items():
-            if value not in found:
-                raise ValueError(f"The class '{name}' has the value {_written(value)}, which occurs in none of the "
-                                 f"{len(files)} masks of '{self.source}'. {_values_of(files)} Correct the value, or "
-                                 'leave the class out.')
+
+    def _masks(self, listed=True):
+        files = self.files(SUFFIXES, f"mask, an image whose name ends in '{self.suffix}'", self.suffix, listed)
+        beside = set() if self.instances is None else {self._instances_of(path) for path in files}
+        return [path for path in files if path not in beside]
+
+    def _check_values(self, files):
+        """Read masks until each class was seen: a value that is a slip would make every image one without the class."""
+        unseen = dict(self.names)
+        for path in files:
+            mask = load_mask(path)
+            unseen = {value: name for value, name in unseen.items() if not _equal(mask, value).any()}
+            if not unseen:
+                return
+        value, name = next(iter(unseen.items()))
+        raise ValueError(f"The class '{name}' has the value {_written(value)}, which occurs in none of the "
+                         f"{len(files)} masks of '{self.source}'. {_values_of(files)} Correct the value, or leave the "
+                         'class out.')
 
     def _objects(self, mask, numbers):
         """The objects of a mask, and the values of classes that occur in it."""

@@ -23,6 +23,8 @@ class OutlinedMasks:
         super().__init__(*args, **kwargs)
         if not 0 <= tolerance < math.inf:
             raise ValueError(f'tolerance is how many pixels an outline may lie off, 0 or more, got {tolerance}.')
+        if not isinstance(smallest, int) or smallest < 1:
+            raise ValueError(f'smallest is how many pixels a part has at least, 1 or more, got {smallest!r}.')
         self.tolerance, self.smallest, self.left_out = tolerance, smallest, 0
 
     def __iter__(self):
