@@ -53,7 +53,7 @@ def lskd(loss, student, teacher, labels):
     student, teacher = (dict(logits=(logits - logits.mean(dim=1, keepdim=True))
                              / (logits.std(dim=1, keepdim=True) + loss.epsilon))
                         for logits in (student['logits'], teacher['logits']))
-    return kd(loss.loss, student, teacher, labels)
+    return loss.loss.loss_weight * kd(loss.loss, student, teacher, labels)
 
 
 def dist(loss, student, teacher, labels):
