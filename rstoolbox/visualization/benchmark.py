@@ -32,9 +32,9 @@ def plot_bars(methods, baseline, out, title='Test accuracy'):
         axes.set_ylim(bottom=max(0, min(lows) - 5))
     axes.set_xticks(range(len(methods)), list(methods), rotation=30, ha='right')
     axes.set_ylabel('test accuracy (%)')
-    axes.set_title(title)
-    if methods or baseline is not None:
-        axes.legend(frameon=False, fontsize='small')
+    axes.set_title(title, loc='left')
+    if methods or baseline is not None:  # above the bars, which leave no room
+        axes.legend(frameon=False, fontsize='small', ncols=3, loc='lower right', bbox_to_anchor=(1, 1))
     return save_figure(figure, out)
 
 
