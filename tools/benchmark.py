@@ -71,8 +71,8 @@ def main():
     write_rows(rows(), out)
     draw(rows(), out)
     print(f'\n{(out / "table.md").read_text()}\nresults.csv, table.md and pictures are in {out}')
-    if _missing(scheduler.cells):
-        sys.exit(_missing(scheduler.cells))
+    if missing := _missing(scheduler.cells):
+        sys.exit(missing)
 
 
 def _missing(cells):

@@ -11,7 +11,7 @@ num_workers = 4
 
 # By iterations, with a sampler that can skip: an interrupted run goes on at the record where it stopped.
 train_cfg = dict(type='IterBasedTrainLoop', max_iters='${max_iters}', val_interval='${checkpoint_interval}')
-# Four records of an image are encoded with it at once; a batch still holds two images or more.
+# Four records of an image are encoded with it at once; a batch of seven still holds two images or more.
 train_dataloader = dict(
     sampler=dict(_delete_=True, type='ImageGroupSampler', batch_size='${batch_size}', group=4))
 val_dataloader = dict(batch_size=8)

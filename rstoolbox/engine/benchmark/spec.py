@@ -126,10 +126,10 @@ def _in_order(*layers):
 
 
 def _check_options(options):
-    for key in options:
+    for key, value in options.items():
         if not isinstance(key, str):
             raise ConfigError(f'an option is a path of keys with dots between, got {key!r}.')
-        if key == 'randomness.seed' or (key == 'randomness' and 'seed' in (options[key] or ())):
+        if key == 'randomness.seed' or (key == 'randomness' and isinstance(value, dict) and 'seed' in value):
             raise ConfigError(f"the option '{key}' has no use: every run has its seed from the spec's seeds.")
 
 
