@@ -56,6 +56,8 @@ def use_amp(cfg):
         wrapper.setdefault('loss_scale', 'dynamic')
     else:
         wrapper.type = 'CPUAmpOptimWrapper'
+        for key in ('dtype', 'loss_scale', 'use_fsdp'):  # what a config says of a GPU
+            wrapper.pop(key, None)
 
 
 if __name__ == '__main__':

@@ -5,9 +5,12 @@ import platform
 from contextlib import contextmanager
 
 import torch
+from mmengine.device import get_device
 from mmengine.logging import print_log
 from mmengine.optim import OptimWrapper
 from mmengine.registry import OPTIM_WRAPPERS
+
+from .config_checks import ConfigError
 
 
 @OPTIM_WRAPPERS.register_module()
@@ -30,3 +33,10 @@ class CPUAmpOptimWrapper(OptimWrapper):
     def optim_context(self, model):
         with super().optim_context(model), torch.autocast('cpu', torch.bfloat16):
             yield
+
+
+def check_amp(optim_wrapper):
+    """Raise a ConfigError where mmengine's wrapper for accelerators is to train on a CPU."""
+    if optim_wrapper.get('type') == 'AmpOptimWrapper' and get_device() == 'cpu':
+        raise ConfigError('optim_wrapper: AmpOptimWrapper trains on a GPU, and this machine has none that torch finds. '
+                          'With --amp the same config trains in bfloat16 on the CPU.')

@@ -20,6 +20,7 @@ from rstoolbox.registry import DATASETS, HOOKS, LOOPS, METRICS, MODELS, OPTIMIZE
 from rstoolbox.structures import nearest
 
 from .config_checks import ConfigError, typed_nodes
+from .cpu_amp import check_amp
 from .hooks import StudentFriendlyMatchingHook
 from .runner import Runner
 
@@ -126,6 +127,7 @@ def _check_parts(config, datasets, model):
             with located(f'{part}_cfg'):
                 LOOPS.get(loop['type'])
     if config.get('optim_wrapper') is not None:
+        check_amp(config.optim_wrapper)
         with located('optim_wrapper'):
             OPTIMIZERS.get(config.optim_wrapper.optimizer.type)  # mmengine's own error names nothing
             build_optim_wrapper(model, copy.deepcopy(config.optim_wrapper))

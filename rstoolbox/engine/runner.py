@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+from contextlib import contextmanager
 from pathlib import Path
 
 import mmengine.runner
@@ -20,6 +21,7 @@ from rstoolbox.structures.files import write_whole
 from rstoolbox.version import __version__
 
 from .config_text import readable
+from .cpu_amp import check_amp
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -43,6 +45,12 @@ class Runner(mmengine.runner.Runner):
         finally:
             for loop in (self._train_loop, self._val_loop):
                 _end_workers(getattr(loop, 'dataloader', None))
+
+    def build_optim_wrapper(self, optim_wrapper):
+        if isinstance(optim_wrapper, dict):
+            check_amp(optim_wrapper)
+        with _without_lines_of_each_parameter(self.logger):
+            return super().build_optim_wrapper(optim_wrapper)
 
     def save_checkpoint(self, out_dir, filename, *args, **kwargs):
         partial = f'{filename}.part'
@@ -114,6 +122,20 @@ def runner_class(cfg):
 def build_runner(cfg):
     """Build the runner of a resolved config."""
     return runner_class(cfg).from_cfg(cfg)
+
+
+@contextmanager
+def _without_lines_of_each_parameter(logger):
+    """Keep what paramwise_cfg says of each single weight, a thousand lines of a Falcon, out of the log."""
+    def wanted(record):
+        text = record.getMessage()
+        return not (text.startswith('paramwise_options') or text.endswith('bypass_duplicate=True'))
+
+    logger.addFilter(wanted)
+    try:
+        yield
+    finally:
+        logger.removeFilter(wanted)
 
 
 def _end_workers(loader):

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from commands import ROOT
+from commands import ROOT, run_command
 from rstoolbox.datasets.falcon import Record, write_records
 from rstoolbox.datasets.falcon.mini_falcon import make_mini_falcon
 from rstoolbox.models.falcon import Falcon, load_tokenizer
@@ -67,3 +67,18 @@ def test_low_rank_fine_tuning_of_a_folder_goes_on_in_the_middle_of_an_epoch(data
                   for name in ('whole', 'cut'))
     assert all('lora_' in name or name in ('vocabulary', 'base') for name in whole)
     assert whole.keys() == cut.keys() and all(torch.allclose(whole[name], cut[name]) for name in whole)
+
+
+def test_a_mixture_for_a_gpu_says_on_a_cpu_what_to_do_and_trains_there_with_amp(data, small, tmp_path):
+    if torch.cuda.is_available():
+        pytest.skip('what is said where there is no GPU')
+    options = [*(option for option in small if not option.startswith('train_')), f'records={data}/val.jsonl',
+               f'image_root={data}/images', 'model.geometry=tiny', 'model.max_positions=256', 'image_size=96',
+               'max_epochs=1', 'train_dataset.parts.0.scenes=8', 'val_dataset.indices=4']
+    command = ('train.py', 'configs/falcon/base_mixed.py', '--work-dir', tmp_path)
+    refused = run_command(*command, '--cfg-options', *options)
+    assert refused.returncode and 'AmpOptimWrapper trains on a GPU' in refused.stderr and '--amp' in refused.stderr
+    done = run_command(*command, '--amp', '--cfg-options', *options)
+    assert done.returncode == 0 and (tmp_path / 'falcon.pth').is_file(), done.stderr
+    # The learning rate of each single weight is no news.
+    assert 'paramwise_options' not in done.stdout + done.stderr

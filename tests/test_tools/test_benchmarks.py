@@ -80,7 +80,7 @@ def test_falcon(benchmark):
     result = printed(benchmark('falcon.py', '--json', '--scenes', 8, '--prompts', 2, '--tokens', 6, '--batch-size', 3,
                                '--steps', 2, '--repeats', 1))
     assert result.keys() == {'generation', 'training', 'constraint', 'threads', 'geometry', 'image_size', 'scenes',
-                             'prompts', 'beams', 'tokens', 'batch_size', 'steps', 'repeats'}
+                             'prompts', 'beams', 'tokens', 'batch_size', 'steps', 'repeats', 'device'}
     answers, steps, held = (result[name] for name in ('generation', 'training', 'constraint'))
     # Masked padding changes no answer; one that differs would be a matter of rounding.
     assert answers['same_answers'] >= 0.5

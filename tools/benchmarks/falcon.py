@@ -56,7 +56,10 @@ def main():
     parser.add_argument('--batch-size', type=count, default=32, help='records of a training step')
     parser.add_argument('--steps', type=count, default=2, help='training steps that are timed at once')
     parser.add_argument('--repeats', type=count, default=3, help='ten times as often for the constraint')
+    parser.add_argument('--device', default='cpu', help='cpu or cuda')
     args = parser.parse_args()
+    if args.device != 'cpu' and not torch.cuda.is_available():
+        parser.error(f'--device {args.device}: torch finds no GPU')
     torch.manual_seed(0)
     # The making of the records is told where it does not mix with the result.
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr):
@@ -65,9 +68,11 @@ def main():
         if args.prompts > args.scenes or args.batch_size * args.steps > len(records):
             parser.error(f'--scenes {args.scenes} has {args.scenes} images and {len(records)} records: too few for '
                          f'--prompts {args.prompts} or for --batch-size {args.batch_size} x --steps {args.steps}')
-        model = Falcon(args.geometry, tokenizer=TOKENIZER, image_size=args.image_size)
+        model = Falcon(args.geometry, tokenizer=TOKENIZER, image_size=args.image_size).to(args.device)
         result = dict(generation=generation(model, detections, args), training=training(model, records, args),
                       constraint=constraint(model, detections, args), threads=torch.get_num_threads())
+        if args.device != 'cpu':
+            result['gpu'] = torch.cuda.get_device_name(args.device)
     result |= {name: value for name, value in vars(args).items() if name != 'json'}
     if args.json:
         print(json.dumps(result))
@@ -176,7 +181,7 @@ def unmasked(inputs, prompt_length=0, answer_length=0):
     ids = pad(ids, (0, max(prompt_length - ids.shape[1], 0)), value=PAD)
     labels = pad(labels, (0, max(answer_length - labels.shape[1], 0)), value=PAD)
     images = inputs['pixel_values'][inputs['image_rows']]
-    return dict(pixel_values=images, image_rows=torch.arange(len(ids)), input_ids=ids,
+    return dict(pixel_values=images, image_rows=torch.arange(len(ids), device=ids.device), input_ids=ids,
                 attention_mask=torch.ones_like(ids), labels=labels)
 
 
@@ -184,11 +189,15 @@ def medians(ways, repeats):
     """Median seconds of each way; they take turns, after one untimed run each."""
     for way in ways:
         way()
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
     times = [[] for _ in ways]
     for _ in range(repeats):
         for way, found in zip(ways, times):
             begin = time.perf_counter()
             way()
+            if torch.cuda.is_initialized():
+                torch.cuda.synchronize()
             found.append(time.perf_counter() - begin)
     return [median(found) for found in times]
 

@@ -51,6 +51,8 @@ class FalconSFT(Dataset):
         FileNotFoundError, ValueError: A record or image that is missing or unsound, by number and name; no record left.
     """
 
+    metainfo = {}  # mmengine warns of a data set that has none
+
     def __init__(self, records, image_root='', tasks=None, indices=None, reword=False, classes=None):
         self.path, self.image_root = Path(records), Path(image_root)
         self.reword, self.classes = reword, classes

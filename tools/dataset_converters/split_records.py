@@ -1,0 +1,84 @@
+"""Split instruction records into train, val and test by their images.
+
+    python tools/dataset_converters/split_records.py scenes.jsonl vqa.jsonl data/falcon --ratio 0.8 0.1 0.1
+
+writes data/falcon/train.jsonl, val.jsonl and test.jsonl. All records of an image stay together, and so do images that
+are a pair anywhere; scene classes (IMG_CLS) are shared out evenly. The same seed gives the same split, whatever the
+order of the records. Records without an image come into train.
+"""
+
+import argparse
+import itertools
+import os
+from pathlib import Path
+
+from rich.progress import track
+
+from rstoolbox.datasets import make_split
+from rstoolbox.datasets.falcon import read_records, write_records
+from rstoolbox.datasets.falcon.record_files import at_least_one
+from rstoolbox.datasets.splits import PARTS
+from rstoolbox.engine.errors import check_output, readable_errors, seed_number
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('source', nargs='+', help='files of records (.json, .jsonl, .parquet)')
+    parser.add_argument('out', help='folder of the three files')
+    parser.add_argument('--ratio', type=float, nargs=3, default=(0.8, 0.1, 0.1), metavar=('TRAIN', 'VAL', 'TEST'),
+                        help='shares of the images, of sum 1 (default 0.8 0.1 0.1); without a share, no file')
+    parser.add_argument('--seed', type=seed_number, default=0)
+    parser.add_argument('--format', choices=('jsonl', 'json', 'parquet'), default='jsonl', help='default: jsonl')
+    args = parser.parse_args()
+    with readable_errors():
+        check_output('OUT', args.out, folder=True)
+        places, labels = related_images(args.source)
+        split = make_split(list(labels), list(labels.values()), args.ratio, args.seed)
+        wanted = [part for part, share in zip(PARTS, args.ratio) if share]
+        for part in wanted:
+            if not split.part(part):
+                raise ValueError(f'{part} would have no image: there are {len(labels)} (pairs of) images to share out '
+                                 f'by {args.ratio}. Take another --ratio.')
+        for part in wanted:
+            chosen, path = set(split.part(part)), Path(args.out, f'{part}.{args.format}')
+            written = write_records((record for record in track(records(args.source), part, total=None)
+                                     if (places[key(record)] in chosen if record.images else part == 'train')), path)
+            print(f'{path}: {written} records of {len(chosen)} (pairs of) images')
+
+
+def records(paths):
+    return itertools.chain.from_iterable(at_least_one(read_records(path), path) for path in paths)
+
+
+def key(record):
+    """The name of a record's first image, the same however its path is written."""
+    return os.path.normpath(record.images[0])
+
+
+def related_images(paths):
+    """For each image the name of the first of all that it is related to by pairs, and for each of those its class."""
+    parent, classes = {}, {}
+
+    def root(name):
+        while parent[name] != name:
+            parent[name] = name = parent[parent[name]]
+        return name
+
+    for record in track(records(paths), 'images', total=None):
+        names = [os.path.normpath(name) for name in record.images]
+        for name in names:
+            parent.setdefault(name, name)
+        for name in names[1:]:
+            first, last = sorted((root(names[0]), root(name)))
+            parent[last] = first
+        if record.task == 'IMG_CLS' and names:
+            classes.setdefault(names[0], record.answer)
+    places = {name: root(name) for name in parent}
+    labels = {}
+    for name in sorted(places):
+        labels[places[name]] = labels.get(places[name]) or classes.get(name, '')
+    return places, labels
+
+
+if __name__ == '__main__':
+    main()
