@@ -27,9 +27,10 @@ class MixedRecords(ConcatDataset):
 
     def __init__(self, parts, repeats=None):
         repeats = [1] * len(parts) if repeats is None else list(repeats)
-        if not parts or len(repeats) != len(parts) or not all(isinstance(times, int) and times > 0 for times in repeats):
-            raise ValueError('MixedRecords takes one data set or more, and for each how many times it comes, 1 or more; '
-                             f'got {len(parts)} parts and repeats={repeats}.')
+        counts = all(isinstance(times, int) and times > 0 for times in repeats)
+        if not parts or len(repeats) != len(parts) or not counts:
+            raise ValueError('MixedRecords takes one data set or more, and for each how many times it comes, 1 or '
+                             f'more; got {len(parts)} parts and repeats={repeats}.')
         self.parts = [DATASETS.build(part) if isinstance(part, dict) else part for part in parts]
         for number, part in enumerate(self.parts, 1):
             if not (hasattr(part, 'image_keys') and hasattr(part, 'answer_lengths')):

@@ -12,7 +12,7 @@ from rstoolbox.registry import DATASETS
 
 @pytest.fixture(scope='module')
 def parts(tmp_path_factory):
-    """Configs of two data sets: three records of two images, and one record of an image with the name of one of them."""
+    """Configs of two data sets: three records of two images, and a record of another image with a name of theirs."""
     configs = []
     for number, names in enumerate((['a.png', 'b.png', 'a.png'], ['a.png'])):
         root = tmp_path_factory.mktemp('part')
