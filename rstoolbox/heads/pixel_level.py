@@ -2,10 +2,12 @@
 
 import dataclasses
 
+import numpy as np
+
 from ..registry import HEADS
 from .base import ABSENT
 from .canvas import fold_to_frame
-from .grammar import image_sides
+from .grammar import image_sides, quantize
 from .image_level import LabelHead
 from .patterns import canvas_polygon_pattern, shapes_pattern
 from .shapes import PolygonHead, RegionSlot
@@ -58,8 +60,10 @@ class ChangeDetection(PolygonHead):
         'Segment out every change from the first image to the second.',
     )
 
-    def encode(self, annotation, image_size):
-        return super().encode(annotation, 2 * image_sides(image_size))
+    def bins(self, ring, image_size):
+        # Beyond its frame lies another block of the canvas, in which a corner would mean something else.
+        frame = image_sides(image_size)
+        return quantize(np.clip(ring, 0, frame), 2 * frame)
 
     def decode(self, text, image_size):
         answer = super().decode(text, 2 * image_sides(image_size))

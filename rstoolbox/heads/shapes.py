@@ -63,8 +63,12 @@ class PolygonHead(TaskHead):
                      for number, ring in enumerate(rings)] for instance, rings in enumerate(annotation.polygons)]
         if not all(polygons):
             raise ValueError(f'{self.tag}: instance {polygons.index([])} of the annotation has no ring.')
-        bins = [[quantize(ring, image_size) for ring in rings] for rings in polygons]
+        bins = [[self.bins(ring, image_size) for ring in rings] for rings in polygons]
         return format_polygons(bins, self.coordinate) or ABSENT
+
+    def bins(self, ring, image_size):
+        """Corners (K, 2) of a ring, in pixels of an image, as bins of what the model sees."""
+        return quantize(ring, image_size)
 
     def decode(self, text, image_size):
         instances, failures = read_answer(text, 'poly')

@@ -235,3 +235,11 @@ def test_refuses_an_annotation_that_it_cannot_write(tag, annotation, message):
 def test_refuses_an_unknown_way_of_writing_coordinates():
     with pytest.raises(ValueError, match='<loc_'):
         head_for('REG_VG', coordinate='[{}]')
+
+
+@pytest.mark.parametrize('tag', ['PIX_SEG', 'PIX_CHG'])
+def test_what_lies_beyond_the_image_is_written_at_its_border(tag):
+    head, ring = head_for(tag), np.array([[60., 40.], [97.5, 40.], [150., 200.], [60., -20.]])
+    answer = head.decode(head.encode(Answer(polygons=[[ring]]), (96, 96)), (96, 96))
+    assert answer.failures == 0
+    np.testing.assert_allclose(answer.polygons[0][0], ring.clip(0, 96), atol=0.2)

@@ -33,6 +33,9 @@ def main():
         print(text)
     if report.found > args.show:
         print(f'... and {report.found - args.show} more')
+    if report.unclassed:
+        print(f'{report.unclassed} records ask for a class in words of their own. They can be learnt, but are never '
+              "reworded, and scores count all their classes as one, 'object', unless they name it as \"category\".")
     print(f'{report.records} records, {report.images} images, {report.found} findings')
     sys.exit(report.found > 0)
 

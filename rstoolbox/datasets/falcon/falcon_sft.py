@@ -94,7 +94,7 @@ class FalconSFT(Dataset):
     @property
     def answer_lengths(self):
         """np.ndarray: Length in bytes of each item's answer, which its number of tokens goes with."""
-        return pc.binary_length(self.records.column('answer')).to_numpy()[self.places]
+        return self.records.lengths('answer').to_numpy()[self.places]
 
     def __getitem__(self, index):
         number = int(self.places[index])

@@ -6,6 +6,8 @@ from PIL import Image, UnidentifiedImageError
 from .rasters import raster_size, read_raster, read_values
 
 SUFFIXES = {'.jpg', '.jpeg', '.png', '.tif', '.tiff', '.bmp'}
+MOST_PIXELS = 2 * Image.MAX_IMAGE_PIXELS  # that Pillow reads at once
+BITS_PER_SAMPLE = 258  # TIFF's tag
 
 
 def image_size(path):
@@ -22,11 +24,15 @@ def image_size(path):
 
 
 def whole_crop(crop, size, path):
-    """A crop in the whole pixels that are cut out; ValueError if none are, or it reaches beyond an image."""
+    """A crop in the whole pixels that are cut out; ValueError if none or too many are, or it reaches beyond an image."""
     whole, (width, height) = [round(value) for value in crop], size
     if whole and not (0 <= whole[0] < whole[2] <= width and 0 <= whole[1] < whole[3] <= height):
         raise ValueError(f"The crop {[*crop]} is empty in whole pixels or reaches beyond '{path}' of "
                          f'{width} x {height} pixels.')
+    left, top, right, bottom = whole or (0, 0, width, height)
+    if (right - left) * (bottom - top) > MOST_PIXELS:
+        raise ValueError(f"'{path}' has more pixels than are read at once ({MOST_PIXELS:,}); cut it into smaller images, "
+                         'or name a crop.')
     return whole
 
 
@@ -46,8 +52,8 @@ def load_image(path, crop=()):
             reads at once (178,956,970), without a single number, or the crop is empty or reaches beyond it.
     """
     image = _open(path)
-    if image is None or image.mode.startswith(('I', 'F')):
-        return read_raster(path, whole_crop(crop, image_size(path), path), most_pixels=2 * Image.MAX_IMAGE_PIXELS)
+    if image is None or _is_deep(image) or image.mode == 'La':  # which Pillow does not turn into colours
+        return read_raster(path, whole_crop(crop, image_size(path), path))
     with image:
         crop = whole_crop(crop, image.size, path)
         return np.asarray(_loaded(image, path, crop).convert('RGB'))
@@ -67,12 +73,19 @@ def load_mask(path, colours=False):
         FileNotFoundError, ValueError: As :func:`load_image`.
     """
     image = _open(path)
-    if image is None:
+    if image is None or (_is_deep(image) and len(image.getbands()) > 1):
+        whole_crop((), image_size(path), path)
         return read_values(path)
     with image:
         if len(image.getbands()) > 1 or (colours and image.mode == 'P'):
             return load_image(path)
         return np.asarray(_loaded(image, path))
+
+
+def _is_deep(image):
+    """Whether an opened image has more than eight bits a sample; Pillow cuts those of colours off, without a word."""
+    bits = max(image.tag_v2.get(BITS_PER_SAMPLE, (1,))) if image.format == 'TIFF' else 8
+    return bits > 8 or image.mode.startswith(('I', 'F')) or any(';16' in str(tile.args) for tile in image.tile)
 
 
 def _loaded(image, path, crop=()):
@@ -85,16 +98,12 @@ def _loaded(image, path, crop=()):
 
 
 def _open(path):
-    """The file opened by Pillow; None where it is a raster that Pillow does not read."""
+    """The file opened by Pillow; None where it is a raster that Pillow does not read, or not at this size."""
     try:
-        image = Image.open(path)
+        return Image.open(path)
     except FileNotFoundError:
         raise FileNotFoundError(f"There is no image '{path}'.") from None
-    except UnidentifiedImageError:
+    except (UnidentifiedImageError, Image.DecompressionBombError):
         return None
     except OSError as error:
         raise ValueError(f"'{path}' is no image that can be read: {error}") from None
-    except Image.DecompressionBombError:
-        raise ValueError(f"'{path}' has more pixels than are read at once ({2 * Image.MAX_IMAGE_PIXELS:,}); cut it "
-                         'into smaller images.') from None
-    return image

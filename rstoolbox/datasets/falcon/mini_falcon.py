@@ -17,7 +17,7 @@ from .falcon_sft import FalconSFT
 from .mini_falcon_scenes import GROUNDS, OBJECTS, SIZE, draw_objects, draw_scene, draw_site
 from .record_files import write_records
 
-VERSION = 5  # of the generator: a folder written by another one is made anew
+VERSION = 6  # of the generator: a folder written by another one is made anew
 SPLITS = dict(train=1., val=0.1, test=0.1)  # scenes, as a share of those of the training split
 DATES = 5  # later than that of the scene
 PLACES = ('upper left', 'upper right', 'lower left', 'lower right')
@@ -45,14 +45,18 @@ class MiniFalcon(FalconSFT):
         **kwargs: See :class:`FalconSFT`.
 
     Raises:
-        ValueError: If there is no such split, or the folder holds something else or another making.
+        ValueError: If there is no such split, or the folder holds something else, another making or other records.
     """
 
     def __init__(self, data_root='data/mini_falcon', split='train', scenes=1000, data_seed=0, **kwargs):
         if split not in SPLITS:
             raise ValueError(f"MiniFalcon has no split '{split}'; expected one of {', '.join(SPLITS)}.")
-        make_mini_falcon(data_root, data_seed, scenes)
+        counts = make_mini_falcon(data_root, data_seed, scenes)['records']
         super().__init__(Path(data_root) / f'{split}.jsonl', Path(data_root) / 'images', **kwargs)
+        if len(self.records) != counts[split]:
+            raise ValueError(f"'{self.path}' holds {len(self.records)} records and was written with {counts[split]}. "
+                             f'Make it anew: tools/dataset_converters/make_mini_falcon.py --out {data_root} '
+                             f'--seed {data_seed} --scenes {scenes} --force')
 
 
 def make_mini_falcon(out, seed=0, scenes=1000, force=False):
@@ -159,8 +163,7 @@ def _change(objects, rng):
             return objects[1:], objects[:1]
         for _ in range(50):
             thing = draw_objects(rng)[0]
-            if all(np.hypot(*(thing.centre - other.centre)) > (thing.length + other.length) / 2 + 3
-                   for other in objects):
+            if all(thing.is_clear_of(other) for other in objects):
                 return [*objects, thing], [thing]
     return objects, []
 

@@ -49,10 +49,19 @@ class DrawnObject:
         return np.concatenate([self.polygon.min(0), self.polygon.max(0)])
 
     @property
+    def radius(self):
+        """Of the circle around the centre that holds the outline at any angle, in pixels."""
+        return self.length * np.hypot(*np.transpose(SHAPES[self.category][1])).max()
+
+    @property
     def place(self):
         """Which quarter of the scene it is in."""
         x, y = self.centre
         return f"{'upper' if y < SIZE / 2 else 'lower'} {'left' if x < SIZE / 2 else 'right'}"
+
+    def is_clear_of(self, other):
+        """Whether two objects are so far apart that they touch at no angle."""
+        return np.hypot(*(self.centre - other.centre)) > self.radius + other.radius + 3
 
     def _place(self, corners):
         turn = np.array([[np.cos(self.angle), np.sin(self.angle)], [-np.sin(self.angle), np.cos(self.angle)]])
@@ -68,12 +77,13 @@ def draw_objects(rng):
     for _ in range(rng.integers(1, 4)):
         for _ in range(20):
             extent = str(rng.choice(list(LENGTHS)))
-            length = rng.uniform(*LENGTHS[extent])
-            centre = rng.uniform(length / 2 + 2, SIZE - length / 2 - 2, 2)
+            thing = DrawnObject(str(rng.choice(categories)), extent, np.zeros(2), rng.uniform(0, np.pi),
+                                rng.uniform(*LENGTHS[extent]))
+            thing.centre = rng.uniform(thing.radius + 2, SIZE - thing.radius - 2, 2)
             # Clear of the middle lines, so that its quarter is beyond doubt.
-            clear = (np.abs(centre - SIZE / 2) > 5).all()
-            if clear and all(np.hypot(*(centre - other.centre)) > (length + other.length) / 2 + 3 for other in objects):
-                objects.append(DrawnObject(str(rng.choice(categories)), extent, centre, rng.uniform(0, np.pi), length))
+            clear = (np.abs(thing.centre - SIZE / 2) > 5).all()
+            if clear and all(thing.is_clear_of(other) for other in objects):
+                objects.append(thing)
                 break
     return sorted(objects, key=lambda thing: tuple(thing.centre[::-1]))  # from top to bottom
 

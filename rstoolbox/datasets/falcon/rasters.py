@@ -18,7 +18,7 @@ def raster_size(path):
         return source.width, source.height
 
 
-def read_raster(path, crop=(), most_pixels=None):
+def read_raster(path, crop=()):
     """Read the red, green and blue band of a raster, or its only one, as eight bits.
 
     Red, green and blue are the bands that the file says are; else those so described ('red', 'B04', 'B4'); else the
@@ -29,20 +29,16 @@ def read_raster(path, crop=(), most_pixels=None):
     Args:
         path (str | Path): A file that GDAL reads.
         crop (Sequence[int]): x1, y1, x2, y2 in pixels, or empty for all of it; nothing else is read.
-        most_pixels (int, optional): Refuse to read more.
 
     Returns:
         np.ndarray: (height, width, 3) uint8.
 
     Raises:
         ValueError: Naming the file, if it cannot be read, its bands cannot be told apart, none of its pixels is
-            measured, or there are too many.
+            measured.
     """
     with _opened(path) as source:
         left, top, right, bottom = crop or (0, 0, source.width, source.height)
-        if most_pixels is not None and (right - left) * (bottom - top) > most_pixels:
-            raise ValueError(f"'{path}' has more pixels than are read at once ({most_pixels:,}); name a crop, or cut "
-                             'it into smaller images.')
         values = _measured(source, path, window=((top, bottom), (left, right)))
     return _as_image(values if values.dtype == np.uint8 else _stretched(values, *_percentiles(values, path)))
 
@@ -117,6 +113,9 @@ def _colour_bands(source, path):
 def _measured(source, path, window=None, shape=None):
     """The colours or the only band, (bands, height, width), masked where nothing is measured."""
     bands = _colour_bands(source, path)
+    if 'complex' in source.dtypes[bands[0] - 1]:
+        raise ValueError(f"'{path}' holds complex numbers, which are no picture. Write their magnitude or intensity: "
+                         'gdal_calc.py, or gdal_translate of a derived band.')
     values = source.read(bands, window=window, out_shape=shape and (len(bands), *shape), masked=True)
     if source.colorinterp[0] == ColorInterp.palette and values.dtype == np.uint8:
         palette = np.zeros((256, 3), np.uint8)

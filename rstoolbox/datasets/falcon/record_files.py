@@ -83,14 +83,20 @@ def write_records(records, path):
         int: How many were written.
 
     Raises:
-        ValueError: If the suffix is none of them.
+        ValueError: If the suffix is none of them, or a text cannot be written in UTF-8.
     """
     path = Path(path)
     writers = {'.json': _write_json, '.jsonl': _write_json_lines, '.parquet': _write_parquet}
     if path.suffix not in writers:
         raise ValueError(f"'{path}': records are written to {', '.join(writers)}, not to '{path.suffix}'.")
-    with open_whole(path) as file:
-        return writers[path.suffix](records, file)
+    try:
+        with open_whole(path) as file:
+            return writers[path.suffix](records, file)
+    except UnicodeEncodeError as error:
+        text = error.object[max(error.start - 60, 0):error.end + 20]
+        raise ValueError(f"'{path}' is text in UTF-8, which cannot hold {error.object[error.start]!a} in {text!a}: it is "
+                         'half of a character, or of a file name in another encoding. Rename the file, or correct the '
+                         'text.') from None
 
 
 def read_json(path):

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from rstoolbox.structures import open_whole
 
@@ -11,6 +12,7 @@ from .records import SCHEMA, Record, batched
 # In each record batch but the last, so that a record's batch follows from its number. The columns of so few records lie
 # within a few pages of the file: reading one maps these and no more.
 ROWS = 128
+ROWS_KEY = b'rows'  # under which a store says how many it has
 ROWS_IN_MEMORY = 4096  # where nothing is mapped, only the heads of batches count
 
 
@@ -35,15 +37,15 @@ class RecordStore:
                                     'tools/dataset_converters/make_record_store.py.')
         try:
             self._file = pa.ipc.open_file(pa.memory_map(str(self.path)) if content is None else content)
-        except pa.ArrowInvalid as error:
+        except (pa.ArrowException, OSError) as error:
             raise self._broken(error) from None
-        if self._file.schema != SCHEMA:
-            raise ValueError(f"'{self.path}' has the columns {', '.join(self._file.schema.names)}, expected "
-                             f"{', '.join(SCHEMA.names)}; make it anew with "
+        if self._file.schema != SCHEMA or ROWS_KEY not in (self._file.schema.metadata or {}):
+            raise ValueError(f"'{self.path}' is no record store: it has the columns "
+                             f"{', '.join(self._file.schema.names)}, and was written by something else or for others "
+                             f"than {', '.join(SCHEMA.names)}. Make it anew with "
                              'tools/dataset_converters/make_record_store.py.')
         self._count = self._file.num_record_batches
-        # A store made with another number of rows tells its own.
-        self._rows = self._batch(0).num_rows if self._count else 1
+        self._rows = int(self._file.schema.metadata[ROWS_KEY])
         self._length = (self._count - 1) * self._rows + self._batch(self._count - 1).num_rows if self._count else 0
 
     @classmethod
@@ -80,23 +82,36 @@ class RecordStore:
         if not -self._length <= number < self._length:
             raise IndexError(f'{self.path} has no record {number}, only {self._length}.')
         batch, row = divmod(number % self._length, self._rows)
-        return Record(**self._batch(batch).slice(row, 1).to_pylist()[0])
+        return Record(**self._sound(self._batch(batch).slice(row, 1)).to_pylist()[0])
 
     def __iter__(self):
         for number in range(self._count):
-            yield from (Record(**row) for row in self._batch(number).to_pylist())
+            yield from (Record(**row) for row in self._sound(self._batch(number)).to_pylist())
 
     def column(self, name):
         """pyarrow.ChunkedArray: One attribute of all records, mapped as well, e.g. ``task``."""
-        columns = [self._batch(number).column(name) for number in range(self._count)]
+        columns = [self._sound(self._batch(number).column(name)) for number in range(self._count)]
         return pa.chunked_array(columns, SCHEMA.field(name).type)
+
+    def lengths(self, name):
+        """pyarrow.ChunkedArray: Length in bytes of one text of all records, without reading the texts."""
+        lengths = [pc.binary_length(self._batch(number).column(name)) for number in range(self._count)]
+        return pa.chunked_array(lengths, pa.int32())
 
     def _batch(self, number):
         # It refers to the mapped file; nothing but its head is read here.
         try:
             return self._file.get_batch(number)
-        except (pa.ArrowInvalid, OSError) as error:
+        except (pa.ArrowException, OSError) as error:
             raise self._broken(error) from None
+
+    def _sound(self, part):
+        """A part of the file, looked through: Arrow reads whatever places a damaged one names, and crashes."""
+        try:
+            part.validate(full=True)
+        except pa.ArrowException as error:
+            raise self._broken(error) from None
+        return part
 
     def _broken(self, error):
         return ValueError(f"'{self.path}' is no whole record store ({error}); make it anew with "
@@ -110,6 +125,6 @@ class RecordStore:
 
 
 def _write(records, file, rows):
-    with pa.ipc.new_file(file, SCHEMA) as writer:
+    with pa.ipc.new_file(file, SCHEMA.with_metadata({ROWS_KEY: str(rows)})) as writer:
         for batch in batched(records, rows):
             writer.write_batch(batch)

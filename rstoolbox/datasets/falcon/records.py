@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, fields
 
 import pyarrow as pa
 
-# A mark for each image, then the tag, each on a line of its own.
-HEADER = re.compile(r'(?:<image>[ \t]*\r?\n?)*(?:\[([A-Za-z_]+)\][ \t]*\r?\n)?')
+# A mark for each image, then the tag, each on a line of its own; a tag in capitals may stand before the prompt, too.
+HEADER = re.compile(r'(?:\s*<image>[ \t]*\r?\n?)*(?:\s*\[([A-Za-z_]+)\][ \t]*\r?\n|\s*\[([A-Z]+(?:_[A-Z]+)+)\][ \t]*)?')
 IMAGE_LINE = '<image>\n'
 HALF = re.compile('[\ud800-\udfff]')  # of a character that JSON may spell in two; UTF-8 cannot hold it
 
@@ -52,10 +52,11 @@ def parse_record(entry, where):
         near = difflib.get_close_matches('conversations', entry, n=1)
         raise ValueError(f'{where} has no "conversations" and no "prompt" with "answer"'
                          + (f'; did you mean that by "{near[0]}"?' if near else f', only {sorted(entry)}.'))
-    for name in ('images', 'crop'):
-        near = difflib.get_close_matches(name, values.keys() - set(names), n=1, cutoff=0.85)
+    others = {str(name).lower(): name for name in values if name not in names}
+    for name in names:
+        near = ['tag'] if name == 'task' and 'tag' in others else difflib.get_close_matches(name, others, 1, cutoff=0.8)
         if near and name not in values:
-            raise ValueError(f'{where} has "{near[0]}", which means nothing; "{name}" does.')
+            raise ValueError(f'{where} has "{others[near[0]]}", which means nothing; "{name}" does.')
     record = Record(**{name: values[name] for name in names if values.get(name) is not None})
     for name in ('task', 'prompt', 'answer', 'category'):
         if not isinstance(getattr(record, name), str):
@@ -76,6 +77,8 @@ def parse_record(entry, where):
     for name in ('prompt', 'answer'):
         if not getattr(record, name).strip():
             raise ValueError(f'{where} has an empty {name}.')
+        # Lines that end as on Windows are the same lines.
+        setattr(record, name, getattr(record, name).replace('\r\n', '\n'))
     return record
 
 
@@ -107,7 +110,8 @@ def _parse_conversations(turns, where):
                          'the answer.')
     header = HEADER.match(texts[0])
     found = dict(prompt=texts[0][header.end():], answer=texts[1])
-    return found | dict(task=header[1]) if header[1] else found
+    task = header[1] or header[2]
+    return found | dict(task=task) if task else found
 
 
 def _parse_crop(crop, where):

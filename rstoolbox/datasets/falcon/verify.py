@@ -7,6 +7,7 @@ from pathlib import Path
 from rstoolbox.heads import head_for
 from rstoolbox.heads.grammar import IMAGE, STRUCTURE
 from rstoolbox.heads.shapes import RegionSlot
+from rstoolbox.registry import HEADS
 
 from .images import image_size, whole_crop
 from .record_files import at_least_one, read_entries
@@ -15,10 +16,14 @@ from .record_store import RecordStore
 
 @dataclass
 class Report:
-    """How many records and different images were read, how much is wrong, and a text for each of the first of it."""
+    """How many records and different images were read, how much is wrong, and a text for each of the first of it.
+
+    ``unclassed`` records ask for a class in a wording that is not known, and name it nowhere else.
+    """
 
     records: int = 0
     images: int = 0
+    unclassed: int = 0
     found: int = 0
     findings: list = field(default_factory=list)
 
@@ -54,6 +59,7 @@ def verify_records(path, image_root, other=None, progress=iter, most=None):
             add(str(record))
             continue
         where = f'record {report.records}'
+        report.unclassed += _hides_its_class(record)
         add(*(f'{where}: {text}' for text in _check(record, image_root, sizes)),
             *(f'{where}: {image} is an image of {other} too' for image in record.images
               if _path(image_root, image) in elsewhere))
@@ -99,6 +105,13 @@ def _check(record, root, sizes):
     if len(pair) == 2 and pair[0] != pair[1]:
         yield '{} is {} x {} and {} is {} x {} pixels; a pair has one size'.format(
             record.images[0], *pair[0], record.images[1], *pair[1])
+
+
+def _hides_its_class(record):
+    if record.category or not record.task or record.task not in HEADS:
+        return False
+    head = head_for(record.task)
+    return 'category' in head.slots and head.read_prompt(record.prompt) is None
 
 
 def _check_text(record):

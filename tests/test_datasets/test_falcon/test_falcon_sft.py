@@ -1,17 +1,21 @@
 """Records with their images, and the embedded ones."""
 
+import dataclasses
 import hashlib
 import json
 import pickle
+import shutil
 
 import numpy as np
 import pytest
+import shapely
 import torch
 from PIL import Image, ImageDraw
 
 from rstoolbox.datasets.falcon import FalconSFT, MiniFalcon, Record, RecordStore, verify_records, write_records
 from rstoolbox.datasets.falcon.images import load_image
 from rstoolbox.datasets.falcon.mini_falcon import make_mini_falcon
+from rstoolbox.datasets.falcon.mini_falcon_scenes import draw_objects
 from rstoolbox.heads import head_for, split_canvas
 from rstoolbox.registry import DATASETS, HEADS
 
@@ -166,6 +170,10 @@ def test_an_enormous_image_is_refused_before_it_is_read(tmp_path):
         load_image(tmp_path / 'huge.tif')
     with pytest.raises(ValueError, match='huge.tif'):
         load_image(tmp_path / 'huge.tif', crop=[0, 0, 20_000, 20_000])
+    assert load_image(tmp_path / 'huge.tif', crop=[29_000, 29_000, 29_100, 29_100]).shape == (100, 100, 3)
+    record = Record(images=['huge.tif'], **DETECT)
+    write_records([record, dataclasses.replace(record, crop=[0, 0, 99, 99])], tmp_path / 'records.jsonl')
+    assert [text[:8] for text in verify_records(tmp_path / 'records.jsonl', tmp_path).findings] == ['record 1']
 
 
 def test_embedded_records_hold_all_tasks_and_what_was_drawn(mini):
@@ -246,3 +254,20 @@ def test_all_that_a_training_would_stop_at_is_found_before(folder):
             "record 6: its answer cannot be read as one of REG_DET_HBB: 'ship'", "record 7: its prompt contains '</s>'",
             'record 8: There is no image', 'record 9: The crop [1.1, 0.0, 1.4, 20.0] is empty'], strict=True):
         assert expected in text
+
+
+def test_an_embedded_file_that_lost_records_is_refused(mini, tmp_path):
+    shutil.copytree(mini, tmp_path / 'mini')
+    path = tmp_path / 'mini/train.jsonl'
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text(''.join(lines[:100]))
+    with pytest.raises(ValueError, match=f'train.jsonl.* holds 100 records and was written with {len(lines)}.*--force'):
+        MiniFalcon(tmp_path / 'mini', scenes=12)
+
+
+def test_objects_of_embedded_scenes_lie_within_them_and_touch_none():
+    for seed in range(300):
+        objects = draw_objects(np.random.default_rng(seed))
+        outlines = [shapely.Polygon(thing.polygon) for thing in objects]
+        assert objects and all((0 < thing.polygon).all() and (thing.polygon < 96).all() for thing in objects)
+        assert not any(one.intersects(other) for place, one in enumerate(outlines) for other in outlines[:place])

@@ -6,7 +6,7 @@ import rasterio
 from PIL import Image
 from rasterio.enums import ColorInterp
 
-from rstoolbox.datasets.falcon.images import image_size, load_image
+from rstoolbox.datasets.falcon.images import image_size, load_image, load_mask
 
 pytestmark = pytest.mark.filterwarnings('ignore::rasterio.errors.NotGeoreferencedWarning')
 
@@ -86,4 +86,33 @@ def test_a_raster_that_ends_too_soon_is_named(tmp_path):
     path = write(tmp_path / 'a.tif', values, ('R', 'G', 'B', 'N'))
     path.write_bytes(path.read_bytes()[:20000])
     with pytest.raises(ValueError, match="a.tif' is no image that can be read"):
+        load_image(path)
+
+
+@pytest.mark.parametrize('kind', ['pixel.tif', 'band.tif', 'a.png'])
+def test_colours_of_16_bits_are_not_cut_to_eight(tmp_path, kind):
+    # 3,000 of 65,535, as reflectances are: nearly black in the upper eight bits, noise in the lower ones.
+    ramp = np.linspace(200, 3000, 96)[None].repeat(96, 0)
+    bands = np.stack([ramp, ramp[:, ::-1], ramp.T]).astype(np.uint16)
+    driver = {} if kind == 'a.png' else dict(interleave=kind.removesuffix('.tif'), photometric='RGB')
+    with rasterio.open(tmp_path / kind, 'w', driver='PNG' if kind == 'a.png' else 'GTiff', count=3, height=96, width=96,
+                       dtype=np.uint16, **driver) as target:
+        target.write(bands)
+    low, high = np.percentile(bands, (2, 98))
+    expected = np.clip((bands - low) / (high - low), 0, 1) * 255
+    assert np.abs(load_image(tmp_path / kind) - expected.transpose(1, 2, 0)).max() < 2
+    assert np.array_equal(load_mask(tmp_path / kind), bands.transpose(1, 2, 0))
+
+
+def test_grey_with_alpha_multiplied_in_is_read(tmp_path):
+    values = np.stack([np.full((4, 4), 90), np.full((4, 4), 255)]).astype(np.uint8)
+    with rasterio.open(tmp_path / 'a.tif', 'w', driver='GTiff', count=2, height=4, width=4, dtype=np.uint8,
+                       photometric='MINISBLACK', alpha='PREMULTIPLIED') as target:
+        target.write(values)
+    assert (load_image(tmp_path / 'a.tif') == 90).all()
+
+
+def test_complex_numbers_are_no_picture(tmp_path):
+    path = write(tmp_path / 'a.tif', np.ones((1, 4, 4), np.complex64))
+    with pytest.raises(ValueError, match='a.tif.* holds complex numbers'):
         load_image(path)

@@ -3,6 +3,7 @@
 import json
 import pickle
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
@@ -11,12 +12,13 @@ from hypothesis import strategies as st
 
 from commands import run_command
 from rstoolbox.datasets.falcon import Record, RecordStore, read_records, record_files, write_records
+from rstoolbox.datasets.falcon.records import SCHEMA
 
 PUBLISHED = dict(
     images=['FCD/a.png'], crop=[0, 0, 448, 448],
     conversations=[dict(role='user', content='<image>\n[REG_DET_HBB]\nDetect all ship in the image.\nUse boxes.'),
                    dict(role='assistant', content='<box><1><2><3><4></box>')])
-text = st.text(st.characters(codec='utf-8', exclude_characters='\x00'), max_size=20)
+text = st.text(st.characters(codec='utf-8', exclude_characters='\x00\r'), max_size=20)
 records = st.builds(
     Record, images=st.lists(st.text('abc/.', min_size=1, max_size=8), max_size=2),
     crop=st.sampled_from([[], [0., 1., 5., 7.5]]), task=st.sampled_from(['', 'IMG_CLS', 'PIX_CHG']),
@@ -186,6 +188,30 @@ def test_what_is_no_store_is_refused(tmp_path):
         writer.write_batch(pa.RecordBatch.from_pylist([dict(a=1)]))
     with pytest.raises(ValueError, match='has the columns a'):
         RecordStore(tmp_path / 'other.arrow')
+    # Batches of other sizes, of which the number of a record does not tell its batch.
+    table = pa.Table.from_batches([pa.RecordBatch.from_pylist([vars(Record(prompt='a', answer='b'))] * rows, SCHEMA)
+                                   for rows in (2, 3)])
+    with pa.OSFile(str(tmp_path / 'foreign.arrow'), 'wb') as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
+        writer.write_table(table)
+    with pytest.raises(ValueError, match='foreign.arrow.* was written by something else'):
+        RecordStore(tmp_path / 'foreign.arrow')
+
+
+def test_a_damaged_store_is_named_and_ends_no_process(tmp_path):
+    made = [Record(images=[f'{number}.png'], prompt='What is it?', answer='é' * number) for number in range(40)]
+    content = RecordStore.create(made, tmp_path / 'store.arrow').path.read_bytes()
+    damaged, refused = tmp_path / 'damaged.arrow', 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        place = rng.integers(len(content) - 64)
+        damaged.write_bytes(content[:place] + rng.bytes(64) + content[place + 64:])
+        try:
+            store = RecordStore(damaged)
+            list(store), [store[number] for number in range(len(store))], store.column('images'), store.lengths('answer')
+        except ValueError as error:
+            assert 'damaged.arrow' in str(error) and 'make_record_store.py' in str(error)
+            refused += 1
+    assert refused > 20
 
 
 def test_the_command_converts_several_files(tmp_path):
@@ -197,3 +223,40 @@ def test_the_command_converts_several_files(tmp_path):
     assert [record.answer for record in RecordStore(tmp_path / 'all.arrow')] == ['b', 'b', 'b', 'd']
     bad = run_command(tool, tmp_path / 'nope.json', tmp_path / 'all.arrow')
     assert bad.returncode == 1 and bad.stderr.strip().splitlines()[-1].startswith('error: There is no file')
+
+
+@pytest.mark.parametrize('head', [
+    '<image>\n[REG_DET_HBB]\n', '<image>\n[REG_DET_HBB] ', '[REG_DET_HBB]', '<image>\n [REG_DET_HBB]\n',
+    '\n<image>\n[REG_DET_HBB]\n', '<image>\r\n[REG_DET_HBB]\r\n'])
+def test_a_tag_is_read_wherever_it_stands_before_the_prompt(tmp_path, head):
+    path, turns = tmp_path / 'records.json', PUBLISHED['conversations']
+    first = dict(content=head + 'Detect all ship.\r\nUse boxes.')
+    path.write_text(json.dumps([dict(PUBLISHED, conversations=[first, turns[1]])]))
+    record, = read_records(path)
+    # Lines end alike, whatever machine they were written on.
+    assert (record.task, record.prompt) == ('REG_DET_HBB', 'Detect all ship.\nUse boxes.')
+
+
+@pytest.mark.parametrize('words', ['[a note] Count.', '[TODO] Count.', '[x]Count.'])
+def test_other_brackets_belong_to_the_prompt(tmp_path, words):
+    path = tmp_path / 'records.json'
+    path.write_text(json.dumps([dict(images=['a.png'], conversations=[dict(content=words), dict(content='1.')])]))
+    record, = read_records(path)
+    assert (record.task, record.prompt) == ('', words)
+
+
+@pytest.mark.parametrize('key, meant', [('tag', 'task'), ('Task', 'task'), ('categorie', 'category'),
+                                        ('reference', 'references')])
+def test_a_key_that_means_nothing_is_named(tmp_path, key, meant):
+    (tmp_path / 'records.jsonl').write_text(json.dumps({'prompt': 'a', 'answer': 'b', key: 'REG_DET_HBB'}))
+    with pytest.raises(ValueError, match=f'record 1 .*has "{key}", which means nothing; "{meant}" does'):
+        list(read_records(tmp_path / 'records.jsonl'))
+
+
+@pytest.mark.parametrize('ending', ['json', 'jsonl', 'parquet'])
+def test_a_file_name_in_another_encoding_is_named_when_it_is_written(tmp_path, ending):
+    # As Python reads the name of a file that is not in UTF-8.
+    records = [Record([b'caf\xe9.png'.decode(errors='surrogateescape')], prompt='a', answer='b')]
+    with pytest.raises(ValueError, match=r"out.*cannot hold '\\udce9' in '.*caf"):
+        write_records(records, tmp_path / f'out.{ending}')
+    assert not list(tmp_path.iterdir())

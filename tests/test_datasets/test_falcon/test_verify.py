@@ -73,3 +73,14 @@ def test_a_file_without_records_is_a_finding(folder, name, content):
     for report in (verify_records(folder / name, folder), verify_records(folder / 'good.jsonl', folder, folder / name)):
         assert report.found == 1 and name in report.findings[0]
     assert run_command('dataset_converters/verify_records.py', folder / name).returncode == 1
+
+
+def test_classes_that_are_asked_for_in_unknown_words_are_counted(folder):
+    known = 'Detect all ship in the image.\nUse horizontal bounding boxes.'
+    box = dict(images=['a.png'], task='REG_DET_HBB', answer='<box><1><2><30><40></box>')
+    write_records([Record(prompt=known, **box), Record(prompt='Ships, please!', **box),
+                   Record(prompt='Ships, please!', category='ship', **box), GOOD], folder / 'records.jsonl')
+    report = verify_records(folder / 'records.jsonl', folder)
+    assert (report.records, report.found, report.unclassed) == (4, 0, 1)
+    done = run_command('dataset_converters/verify_records.py', folder / 'records.jsonl', '--image-root', folder)
+    assert done.returncode == 0 and '1 records ask for a class in words of their own' in done.stdout
