@@ -8,7 +8,7 @@ A vision-language model answers 14 tasks by text, structured JSON and a picture:
     python tools/predict.py tiles --model work_dirs/falcon --task IMG_CLS --classes harbor river "tennis court"
 
 --prompt fills the slot of the task: a class (IMG_CT, REG_DET_*, PIX_SEG), a description (REG_VG), a question (IMG_VQA)
-or coordinates in pixels, x,y,... (REG_CLS_*, REG_CAP, PIX_CLS).
+or coordinates in pixels, x,y,... (REG_CLS_*, REG_CAP, PIX_CLS; before a minus with an equals sign: --prompt=-5,0,9,9).
 
 Of a large georeferenced raster, the answers of all tiles become features of a map (.geojson, .gpkg):
 

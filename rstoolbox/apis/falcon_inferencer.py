@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from mmengine.logging import print_log
 from PIL import Image
 
 from rstoolbox.datasets.falcon.images import SUFFIXES, image_size, load_image
@@ -104,6 +105,8 @@ class FalconInferencer:
         if batch_size < 1:
             raise ValueError(f'batch_size is how many images are answered at once, 1 or more, got {batch_size}.')
         folder = Path(tempfile.mkdtemp() if out_dir is None else out_dir) if out_dir is not None or show else None
+        if show:  # a machine without a viewer shows nothing, and says nothing
+            print_log(f'The pictures that are shown are in {folder}', 'current')
         for entry in entries:
             _check_entry(entry, head)
         taken = set()

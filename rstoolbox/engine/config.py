@@ -21,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from rstoolbox.registry import SCOPE
 
-from .config_checks import ConfigError, arguments_of, check_types, find_type
+from .config_checks import ConfigError, arguments_of, check_types, find_type, lasting
 from .inheritance import INHERIT, plain, with_inherited
 
 REFERENCE = re.compile(r'^\$\{([\w.]+)\}$')
@@ -189,6 +189,8 @@ def runner_config(cfg, settings=None, **values):
     resolved = resolve(cfg)
     run = Config({key: value for key, value in resolved.items() if key in RUNNER_KEYS} | values, filename=cfg.filename)
     check_types(run)
+    if isinstance(run.get('param_scheduler'), list):
+        run.param_scheduler = lasting(run.param_scheduler)
     return run
 
 

@@ -36,6 +36,23 @@ def check_types(cfg):
                     + (f"Did you mean '{near[0]}'?" if near else f'It takes: {", ".join(sorted(accepted))}.'))
 
 
+def lasting(schedulers):
+    """The parts of a schedule that last for a step or more, such as no warm-up of 0 steps.
+
+    Raises:
+        ConfigError: If one ends before it begins.
+    """
+    kept = []
+    for place, part in enumerate(schedulers):
+        begin, end = part.get('begin', 0), part.get('end')
+        if end is not None and end < begin:
+            raise ConfigError(f'param_scheduler.{place}: {part["type"]} begins at {begin} and ends at {end}. The '
+                              'shipped configs warm up for warmup_iters of max_iters steps: make the former smaller.')
+        if end is None or end > begin:
+            kept.append(part)
+    return kept
+
+
 def find_type(name):
     """The class behind a ``type``, looked up in every registry; None where no registry knows it."""
     if not isinstance(name, str):

@@ -24,7 +24,8 @@ READERS = {*OURS, *(Path(package.__file__).resolve().parent for package in (mmen
 # Settings that count something, with the least that makes sense: wherever they stand in a config, or at a dotted path.
 LEAST = {'max_epochs': 1, 'teacher_epochs': 1, 'matcher_epochs': 1, 'max_iters': 1, 'warmup_iters': 0,
          'batch_size': 1, 'matcher_batch_size': 1, 'num_workers': 0, 'seed': 0, 'val_interval': 1,
-         'checkpoint_interval': 1, 'matching.start': 0, 'matching.interval': 1, 'matching.growth': 0}
+         'checkpoint_interval': 1, 'accumulative_counts': 1, 'matching.start': 0,
+         'matching.interval': 1, 'matching.growth': 0}
 # What else to set, where another toolbox gives a smaller number a meaning.
 INSTEAD = {'checkpoint_interval': " For no checkpoint before the last write '${max_epochs}', or '${max_iters}' in a "
                                   'config that counts iterations; an interrupted run then starts from the beginning.'}

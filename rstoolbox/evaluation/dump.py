@@ -68,7 +68,20 @@ def read_dump(path):
         FileNotFoundError: If there is no such file.
         ValueError: If it is of neither form or a record is not sound; with its line or record number and the key.
     """
-    path = Path(path)
+    seen, again = set(), 0
+    for record in _read(Path(path)):
+        key = record.task, record.image_id, record.prompt, record.truth.text
+        if record.image_id is not None and '_CAP' not in record.task:  # five captions of an image may be alike
+            again += key in seen
+            seen.add(key)
+        yield record
+    if again:
+        MMLogger.get_current_instance().warning(
+            f'{path}: {again} records say the same of task, image, question and truth as one before; all are scored. '
+            'Were files joined that overlap?')
+
+
+def _read(path):
     if not path.is_file():
         raise FileNotFoundError(f"There is no file of predictions at '{path}'.")
     try:
@@ -138,10 +151,15 @@ def _check_keys(line, place):
         raise ValueError(f"{place}, key 'task': {error}") from None
 
 
+def _on_canvas(line, published):
+    """Whether polygons lie on the canvas: lists do, and text, which is read as of a frame, then lies in the first."""
+    return published and line['task'] == 'PIX_CHG' and any(isinstance(line[key], list) for key in ('gt', 'answer'))
+
+
 def _record(line, place, published=False):
     _check_keys(line, place)
     task, question = line['task'], line.get('question') or ''
-    frame, on_canvas = _frame(line, place, published), published and task == 'PIX_CHG' and isinstance(line['gt'], list)
+    frame, on_canvas = _frame(line, place, published), _on_canvas(line, published)
     if task in MASK_TASKS and frame is None:
         raise ValueError(f"{place} has no 'size', and masks are drawn on the image: give [width, height] in pixels.")
     truth, prediction = (_answer(task, line[key], frame or BINS_AS_PIXELS, f"{place}, key '{key}'")

@@ -101,12 +101,24 @@ class RegionSlot:
             return format_quads(rings, self.coordinate)
         return format_boxes([rings[0][[0, 2]]], self.coordinate)
 
-    def names_region(self, prompt):
-        """Tell whether a prompt, in any wording, names one region and all of it can be read."""
+    def region(self, prompt, image_size):
+        """Return the region that a prompt names, in any wording, as rings (K, 2) in pixels.
+
+        Args:
+            prompt (str): With its coordinates.
+            image_size (tuple): (width, height) of the image in pixels.
+
+        Returns:
+            list[np.ndarray] | None: None where it names none or several, or not all of it can be read.
+        """
         name = next(name for name in self.slots if name in self.regions)
         shapes, failures = read_shapes(prompt, dict(bbox='box', quad='quad', polygon='poly')[name])
-        rings = shapes[0] if name == 'polygon' and shapes else []
-        return len(shapes) == 1 and not failures and all(len(ring) >= 6 for ring in rings)
+        if len(shapes) != 1 or failures:
+            return None
+        rings = [dequantize(ring, image_size) for ring in (shapes[0] if name == 'polygon' else shapes)]
+        if any(len(ring) < 6 for ring in rings) and name == 'polygon':
+            return None
+        return self.outline(name, rings if name == 'polygon' else rings[0])
 
     def outline(self, name, value):
         """Return the region that a slot names as rings (K, 2) in pixels.

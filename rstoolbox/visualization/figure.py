@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import matplotlib
 from matplotlib.colors import hsv_to_rgb, to_hex
 from matplotlib.figure import Figure
+from PIL import ImageFont
 
 from rstoolbox.structures import open_whole
 
@@ -53,6 +55,11 @@ def write_png(save, out):
     with open_whole(out) as file:
         save(file)
     return out
+
+
+def font(size):
+    """Letters of a height in pixels: Latin, Greek and Cyrillic, which Pillow's own lack in part, but no others."""
+    return ImageFont.truetype(str(Path(matplotlib.get_data_path(), 'fonts/ttf/DejaVuSans.ttf')), size)
 
 
 def colour(index):

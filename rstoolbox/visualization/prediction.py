@@ -1,9 +1,9 @@
 """One image with what it shows and what a model says it shows."""
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
-from .figure import write_png
+from .figure import font, write_png
 from .pairs import stretch
 
 NATURAL = (('R', 'G', 'B'), ('B04', 'B03', 'B02'))
@@ -34,9 +34,9 @@ def draw_prediction(image, bands, truth, prediction, score, out):
     picture = Image.fromarray(np.rint(255 * pixels).astype(np.uint8)).resize((SIDE, height), Image.Resampling.NEAREST)
     sheet = Image.new('RGB', (SIDE, height + CAPTION), 'white')
     sheet.paste(picture)
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(15)
+    draw, letters = ImageDraw.Draw(sheet), font(14)
     if truth is not None:
-        draw.text((6, height + 3), f'truth: {truth}', fill='black', font=font)
-    draw.text((6, height + 22), prediction if score is None else f'{prediction} ({100 * score:.0f} %)', font=font,
+        draw.text((6, height + 3), f'truth: {truth}', fill='black', font=letters)
+    draw.text((6, height + 22), prediction if score is None else f'{prediction} ({100 * score:.0f} %)', font=letters,
               fill='black' if truth is None else RIGHT if truth == prediction else WRONG)
     write_png(lambda file: sheet.save(file, format='PNG'), out)

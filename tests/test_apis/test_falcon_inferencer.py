@@ -2,13 +2,14 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from commands import run_command
-from rstoolbox.apis import FalconInferencer
+from rstoolbox.apis import FalconInferencer, falcon_inferencer
 from rstoolbox.models.falcon import Falcon, load_tokenizer
 
 TOKENIZER = 'configs/_base_/models/falcon_tiny_tokenizer'
@@ -223,3 +224,11 @@ def test_the_command_prints_json_and_writes_pictures(folder, tmp_path):
                             ('--batch-size', "'0' is no whole number from 1 on")):
         bad = run_command(*command, '--task', 'IMG_CLS', option, f'{folder}/a.png' if option == '--out' else '0')
         assert bad.returncode and message in bad.stderr and 'Traceback' not in bad.stderr
+
+
+def test_where_pictures_are_that_are_only_shown_is_told(ask, folder, monkeypatch):
+    shown, told = [], []
+    monkeypatch.setattr(Image.Image, 'show', lambda image: shown.append(image.filename))
+    monkeypatch.setattr(falcon_inferencer, 'print_log', lambda text, *_: told.append(text))
+    ask(folder / 'a.png', 'IMG_CLS', show=True)
+    assert told == [f'The pictures that are shown are in {Path(shown[0]).parent}']

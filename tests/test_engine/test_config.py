@@ -194,3 +194,11 @@ def test_a_tuple_is_set_as_a_whole(tmp_path):
     assert load_config(path, {'crop': (8, 8)}).crop == (8, 8)
     with pytest.raises(ConfigError, match=r"'crop.0': 'crop' is a tuple, which is set as a whole: 'crop=\(64, 32\)'"):
         load_config(path, {'crop.0': 8})
+
+
+def test_a_warm_up_of_no_steps_is_left_out_and_one_that_is_too_long_is_refused():
+    cfg = runner_config(load_config('rstoolbox::falcon/large_sft.py', {'warmup_iters': 0}))
+    assert [part.type for part in cfg.param_scheduler] == ['CosineAnnealingLR']
+    with pytest.raises(ConfigError, match=r'param_scheduler.1: CosineAnnealingLR begins at 500 and ends at 100.*'
+                                          'warmup_iters'):
+        runner_config(load_config('rstoolbox::falcon/large_sft.py', {'max_iters': 100}))

@@ -73,3 +73,16 @@ def test_a_pair_of_any_task_is_drawn_side_by_side(tmp_path):
         assert sizes[0] == sizes[1] == (2 * 512 + 8, sizes[0][1]) and sizes[2][0] == 512
     finally:
         HEADS.module_dict.pop('MY_PAIRS')
+
+
+def test_truth_and_region_are_drawn_in_a_test(tmp_path):
+    pictures = []
+    for prompt in ('Classify the region of <box><100><100><900><900></box>.', 'Classify.'):
+        sample = FalconDataSample(metainfo=dict(sample_id='1', task='REG_CLS_HBB', image_size=(16, 16)))
+        sample.prompt, sample.answer, sample.pred_answer = prompt, 'A ship.', Answer(text='A tank.')
+        sample.gt_answer = Answer(text='A ship.', labels=['A ship'])
+        ShowAnswersHook(tmp_path).after_test_iter(None, 0, dict(inputs=[torch.zeros(16, 16, 3).byte()]), [sample])
+        pictures.append(np.asarray(Image.open(tmp_path / '1_REG_CLS_HBB.png').convert('RGB')))
+    edge = [picture[52, 60:450] for picture in pictures]  # the upper one of the region, 1.6 of 16 pixels down
+    assert edge[0].max() > 200 and not edge[1].any()
+    assert all((picture == (0, 126, 51)).all(2).any() for picture in pictures)  # what was to be answered

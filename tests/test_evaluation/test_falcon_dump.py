@@ -152,9 +152,28 @@ def test_the_score_of_an_answer_without_objects_is_no_matter_of_warning(tmp_path
     monkeypatch.setattr(MMLogger.get_current_instance(), 'warning', said.append)
     truth = '<box><1><1><9><9></box>'
     for scores, count in (([.3], 0), ([.3, .4], 1)):
-        write_dump([LINE | dict(answer='gibberish', scores=scores), LINE | dict(answer=truth, scores=[.8])],
-                   tmp_path / 'dump.jsonl')
+        write_dump([LINE | dict(answer='gibberish', scores=scores),
+                    LINE | dict(image='b.png', answer=truth, scores=[.8])], tmp_path / 'dump.jsonl')
         first, second = read_dump(tmp_path / 'dump.jsonl')
         assert first.prediction.scores is None and second.prediction.scores.tolist() == [.8]
         assert len(said) == count
     assert '2 scores for the 0 objects that could be read' in said[0]
+
+
+@pytest.mark.parametrize('listed', ['answer', 'gt'])
+def test_published_lists_of_a_change_lie_on_the_canvas_also_beside_text(tmp_path, listed):
+    shapes = dict.fromkeys(('answer', 'gt'), '<poly><0><0><250><0><250><250></poly>')
+    record = _published(tmp_path / 'a.json', 'PIX_CHG', crop=[0, 0, 100, 100],
+                        **shapes | {listed: [[[100, 100, 150, 100, 150, 150]]]})
+    assert score_records([record])[0]['PIX_CHG/mIoU'] > 95  # the same triangle, on the later date
+
+
+def test_records_that_stand_in_a_dump_twice_are_told(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(MMLogger.get_current_instance(), 'warning', said.append)
+    caption = dict(task='IMG_CAP', image='a.png', question='Describe.', answer='A boat.', gt='A boat.')
+    write_dump([LINE, LINE | dict(image='b.png'), caption, caption], tmp_path / 'once.jsonl')
+    write_dump([LINE, LINE | dict(image='b.png'), LINE], tmp_path / 'twice.jsonl')
+    assert len(list(read_dump(tmp_path / 'once.jsonl'))) == 4 and not said
+    assert len(list(read_dump(tmp_path / 'twice.jsonl'))) == 3
+    assert 'twice.jsonl: 1 records say the same' in said[0] and len(said) == 1

@@ -84,6 +84,28 @@ def test_the_region_that_is_asked_about_is_marked(tmp_path):
     assert (edge > 240).any() and (edge < 20).any()
 
 
+def test_the_truth_is_drawn_beside_the_answer(tmp_path):
+    answer, truth = Answer(bboxes=np.array([[8., 8., 24., 24.]])), Answer(bboxes=np.array([[32., 32., 56., 56.]]))
+    picture = drawn(answer, tmp_path, truth=truth)
+    green = (picture == (0, 200, 83)).all(2)
+    rows, columns = green[:512].nonzero()
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == pytest.approx((256, 448, 256, 448), abs=1)
+    assert not green[260:440, 260:440].any()
+    assert (picture[520:] == (0, 126, 51)).all(2).any()  # what it says
+    assert len(picture) > len(drawn(answer, tmp_path))
+
+
+def test_of_endless_texts_some_lines_are_written(tmp_path):
+    endless = '<poly>' + '<500>' * 1600 + '</poly>'
+    picture = drawn(Answer(text=endless), tmp_path, prompt=endless, truth=Answer(text=endless))
+    assert len(picture) < 2 * 512
+
+
+def test_letters_beyond_ascii_are_drawn_as_they_are(tmp_path):
+    pictures = [drawn(Answer(text=text), tmp_path)[512:].tobytes() for text in ('Größe', 'Gräße', 'αβγ', 'где')]
+    assert len(set(pictures)) == 4
+
+
 def test_other_formats_are_refused(tmp_path):
     with pytest.raises(ValueError, match='PNG'):
         draw_answer([GREY], Answer(), tmp_path / 'out.jpg')

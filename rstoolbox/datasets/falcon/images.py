@@ -24,15 +24,15 @@ def image_size(path):
 
 
 def whole_crop(crop, size, path):
-    """A crop in the whole pixels that are cut out; ValueError if none or too many are, or it reaches beyond an image."""
+    """A crop in the whole pixels that are cut out; ValueError if none or too many are, or it leaves the image."""
     whole, (width, height) = [round(value) for value in crop], size
     if whole and not (0 <= whole[0] < whole[2] <= width and 0 <= whole[1] < whole[3] <= height):
         raise ValueError(f"The crop {[*crop]} is empty in whole pixels or reaches beyond '{path}' of "
                          f'{width} x {height} pixels.')
     left, top, right, bottom = whole or (0, 0, width, height)
     if (right - left) * (bottom - top) > MOST_PIXELS:
-        raise ValueError(f"'{path}' has more pixels than are read at once ({MOST_PIXELS:,}); cut it into smaller images, "
-                         'or name a crop.')
+        raise ValueError(f"'{path}' has more pixels than are read at once ({MOST_PIXELS:,}); cut it into smaller "
+                         'images, or name a crop.')
     return whole
 
 

@@ -94,9 +94,9 @@ def write_records(records, path):
             return writers[path.suffix](records, file)
     except UnicodeEncodeError as error:
         text = error.object[max(error.start - 60, 0):error.end + 20]
-        raise ValueError(f"'{path}' is text in UTF-8, which cannot hold {error.object[error.start]!a} in {text!a}: it is "
-                         'half of a character, or of a file name in another encoding. Rename the file, or correct the '
-                         'text.') from None
+        raise ValueError(f"'{path}' is text in UTF-8, which cannot hold {error.object[error.start]!a} in {text!a}: it "
+                         'is half of a character, or of a file name in another encoding. Rename the file, or correct '
+                         'the text.') from None
 
 
 def read_json(path):

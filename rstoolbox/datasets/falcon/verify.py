@@ -134,5 +134,5 @@ def _check_text(record):
         yield f'it has {len(record.images)} image(s), and {record.task} is about {head.num_images}'
     if head.decode(record.answer, (1, 1)).failures:  # what can be read does not depend on the size
         yield f'its answer cannot be read as one of {record.task}: {record.answer!r:.80}'
-    if isinstance(head, RegionSlot) and not head.names_region(record.prompt):
+    if isinstance(head, RegionSlot) and head.region(record.prompt, (1, 1)) is None:
         yield f'its prompt names no region that can be read, or several, for {record.task}: {record.prompt!r:.80}'

@@ -8,13 +8,14 @@ from mmengine.hooks import Hook
 
 from rstoolbox.evaluation import write_dump
 from rstoolbox.heads import head_for, split_canvas
+from rstoolbox.heads.shapes import RegionSlot
 from rstoolbox.registry import HOOKS
 from rstoolbox.visualization.answer import draw_answer
 
 
 @HOOKS.register_module()
 class ShowAnswersHook(Hook):
-    """Draws every tested image, or pair, with what the model answers.
+    """Draws every tested image, or pair, with what the model answers and what was to be answered.
 
     Args:
         folder (str): Pictures go to ``<folder>/<number of the record>_<task>.png``.
@@ -26,10 +27,11 @@ class ShowAnswersHook(Hook):
     def after_test_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         for image, sample in zip(data_batch['inputs'], outputs, strict=True):
             pixels = image.cpu().numpy()
-            is_pair = sample.task is not None and head_for(sample.task).num_images == 2
-            images = split_canvas(pixels) if is_pair else (pixels,)
+            head = head_for(sample.task) if sample.task is not None else None
+            images = split_canvas(pixels) if head is not None and head.num_images == 2 else (pixels,)
+            region = head.region(sample.prompt, sample.image_size) if isinstance(head, RegionSlot) else None
             draw_answer(images, sample.pred_answer, self.folder / f'{sample.sample_id}_{sample.task}.png',
-                        f'{sample.prompt} ({sample.answer})', category=sample.get('category') or '')
+                        sample.prompt, region, sample.get('category') or '', sample.get('gt_answer'))
 
 
 @HOOKS.register_module()

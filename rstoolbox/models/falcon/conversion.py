@@ -126,7 +126,10 @@ def to_original(source, target):
         CheckpointError: If the folder holds no such model.
         ValueError: If both are one folder.
     """
-    network, tokenizer, image_size = load_folder(_another_folder(source, target))
+    source = _another_folder(source, target)
+    if is_original(read_json(source / CONFIG)):
+        raise CheckpointError(f"'{source}' has the published layout already; leave --reverse out to convert it to ours")
+    network, tokenizer, image_size = load_folder(source)
     weights = {key: value for key, value in weights_to_write(network).items() if rename(key, native=True) not in COPIES}
     state, changes = {}, []
     rows = getattr(network.config, 'published_vocab_size', network.config.text_config.vocab_size)

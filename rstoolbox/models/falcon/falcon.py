@@ -15,7 +15,7 @@ from ..finite import check_finite
 from .cell_loss import CellLoss
 from .folder import load_folder, save_folder
 from .generation import check_rules, generate, head_of, read_answer
-from .lora import add_lora, merge_lora, weights_fingerprint
+from .lora import add_lora, merge_lora, scalings, weights_fingerprint
 from .network import answer_logits, build_network, decode, encode, image_cells, image_tokens, network_config
 from .preprocessor import FalconPreprocessor
 from .smooth_start import start_smoothly
@@ -103,6 +103,7 @@ class Falcon(BaseModel):
         if self.lora:
             self.register_buffer('base', weights_fingerprint(network))
             add_lora(network, **lora)
+            self.register_buffer('scalings', scalings(network))
         if gradient_checkpointing:
             network.gradient_checkpointing_enable(dict(use_reentrant=False))
 
@@ -144,7 +145,7 @@ class Falcon(BaseModel):
         """Merge the low-rank matrices into the network, which is then trained and saved as a whole."""
         merge_lora(self.network)
         self.lora = False
-        del self.base
+        del self.base, self.scalings
 
     def forward(self, inputs, data_samples=None, mode='tensor'):
         """Run one of three modes.
@@ -263,6 +264,10 @@ class Falcon(BaseModel):
         if self.lora and not torch.equal(given['base'].cpu(), self.base.cpu()):
             raise CheckpointError('the low-rank matrices of the checkpoint were trained upon other weights than those '
                                   'of pretrained. Give the folder that they were trained with')
+        if self.lora and not torch.allclose(given['scalings'].cpu().float(), self.scalings.cpu().float(), rtol=0.01):
+            raise CheckpointError('the low-rank matrices of the checkpoint were trained with another lora_alpha or '
+                                  f'use_rslora: multiplied by {given["scalings"][0]:g}, and here by '
+                                  f'{self.scalings[0]:g}. Give the lora that they were trained with')
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def _frozen(self):

@@ -140,7 +140,7 @@ def head_of(sample, row, required):
     task = sample.get('task')
     if task is None and required:
         raise ValueError(f"record '{sample_id(sample, row)}' has no task, so no grammar to hold its answer to; "
-                         'set its task, or build the model with constrain=False')
+                         'set its task. A model that is only asked, and not scored, may be built with constrain=False')
     if task is None:
         return None
     if sample.get('image_size') is None:

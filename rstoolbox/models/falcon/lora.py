@@ -30,8 +30,12 @@ def add_lora(network, target_modules=ATTENTION, **arguments):
             ``init_lora_weights``.
 
     Raises:
-        ValueError: If a target names no module, or one that cannot be adapted; with the nearest names.
+        ValueError: If a target names no module, or one that cannot be adapted, with the nearest names; or if another
+            argument is none of peft's, or leaves nothing to learn.
     """
+    if not arguments.get('lora_alpha', 1) > 0:
+        raise ValueError(f"lora.lora_alpha is {arguments['lora_alpha']}, but what scales the low-rank matrices is more "
+                         'than 0')
     targets = [target_modules] if isinstance(target_modules, str) else list(target_modules)
     modules = dict(network.named_modules())
     for target in targets:
@@ -47,10 +51,9 @@ def add_lora(network, target_modules=ATTENTION, **arguments):
             raise ValueError(f"lora.target_modules: '{target}' shares its matrix with the token embedding, so "
                              'it cannot be merged; leave it out')
     try:
-        config = peft.LoraConfig(target_modules=targets, **arguments)
-    except TypeError as error:
+        peft.inject_adapter_in_model(peft.LoraConfig(target_modules=targets, **arguments), network)
+    except (TypeError, ValueError) as error:
         raise ValueError(f'lora: {error}; its arguments are those of peft.LoraConfig') from None
-    peft.inject_adapter_in_model(config, network)
     trainable = sum(value.numel() for value in network.parameters() if value.requires_grad)
     total = sum(value.numel() for value in network.parameters())
     print_log(f'LoRA: {trainable:,} of {total:,} parameters are trained ({100 * trainable / total:.2f} %)',
@@ -64,6 +67,12 @@ def weights_fingerprint(network):
         digest.update(name.encode())
         digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
     return torch.tensor(list(digest.digest()), dtype=torch.uint8)
+
+
+def scalings(network):
+    """What the low-rank matrices are multiplied by, one number for each adapted module, as (N,) float32."""
+    tuned = [module for module in network.modules() if isinstance(module, peft.tuners.tuners_utils.BaseTunerLayer)]
+    return torch.tensor([scale for module in tuned for scale in module.scaling.values()])
 
 
 def merge_lora(network):

@@ -192,5 +192,7 @@ def test_the_tool_reports_every_weight_and_stops_with_one_line(published, tmp_pa
     for folder, option in ((source, ()), (tmp_path / 'ours', ('--reverse',))):
         with pytest.raises(SystemExit, match='^error: .*name another folder to write to'):
             run(folder, folder / '.', *option)
+    with pytest.raises(SystemExit, match='^error: .*has the published layout already; leave --reverse out'):
+        run(source, tmp_path / 'other', '--reverse')
     with pytest.raises(SystemExit, match='^error: .*nowhere'):
         run(tmp_path / 'nowhere', tmp_path / 'other')

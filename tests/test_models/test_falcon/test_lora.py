@@ -27,7 +27,7 @@ def test_only_low_rank_matrices_are_trained_and_saved(build, batch, folder, logg
     assert any(f'{24 * 2 * 4 * 128:,} of ' in line for line in logged)
 
     state = model.state_dict()
-    assert sum(value.numel() for value in state.values()) == 24 * 2 * 4 * 128 + 32 + 32  # fingerprints
+    assert sum(value.numel() for value in state.values()) == 24 * 2 * 4 * 128 + 24 + 32 + 32  # scales and fingerprints
     again = build(pretrained=folder, lora=dict(r=4, lora_alpha=8))
     again.load_state_dict(state)
     assert loss_of(again, batch()) == loss_of(model, batch())
@@ -40,6 +40,14 @@ def test_low_rank_matrices_of_another_base_are_refused(build, folder, tmp_path):
     other.save_pretrained(tmp_path / 'other')
     with pytest.raises(CheckpointError, match='trained upon other weights than those of pretrained'):
         build(pretrained=tmp_path / 'other', lora=dict(r=4)).load_state_dict(state)
+
+
+@pytest.mark.parametrize('other', [dict(lora_alpha=16), dict(lora_alpha=8, use_rslora=True)])
+def test_low_rank_matrices_of_another_scale_are_refused(build, folder, other):
+    state = build(pretrained=folder, lora=dict(r=4, lora_alpha=8)).state_dict()
+    build(pretrained=folder, lora=dict(r=4, lora_alpha=8)).load_state_dict(state)
+    with pytest.raises(CheckpointError, match='another lora_alpha or use_rslora: multiplied by 2, and here by 4'):
+        build(pretrained=folder, lora=dict(r=4, **other)).load_state_dict(state)
 
 
 def test_merged_it_is_an_ordinary_model_with_the_same_loss(build, batch, folder, tmp_path):
@@ -61,6 +69,8 @@ def test_merged_it_is_an_ordinary_model_with_the_same_loss(build, batch, folder,
     (dict(target_modules=['norm1']), "'norm1' is a LayerNorm"),
     (dict(target_modules=['lm_head']), 'shares its matrix with the token embedding'),
     (dict(rank=4), 'rank.*peft.LoraConfig'),
+    (dict(r=0), 'r. should be a positive integer.*peft.LoraConfig'),
+    (dict(lora_alpha=0), 'lora_alpha is 0, but what scales'),
 ])
 def test_wrong_targets_are_explained(build, folder, lora, message):
     with pytest.raises(ValueError, match=message):
