@@ -15,12 +15,12 @@ VOC_OBJECT = ('<object><name>{}</name><bndbox><xmin>{}</xmin><ymin>{}</ymin><xma
               '</object>')
 
 
-def write_coco(folder, *annotations):
+def write_coco(folder, *annotations, **content):
     names = ('ship', 'plane', 'car')
     (folder / 'coco.json').write_text(json.dumps(dict(
         images=[dict(id=1, file_name='a.png')],
         categories=[dict(id=number, name=name) for number, name in enumerate(names, 1)],
-        annotations=[dict(image_id=1) | annotation for annotation in annotations])))
+        annotations=[dict(image_id=1) | annotation for annotation in annotations]) | content))
     return folder / 'coco.json'
 
 
@@ -75,6 +75,33 @@ def test_coco_boxes_without_an_area_are_refused(image, tmp_path, bbox, size):
     source = write_coco(tmp_path, outlined(8, 8, 20, 20), dict(category_id=1, bbox=bbox))
     with pytest.raises(ValueError, match=f'coco.json, annotation 2 has a "bbox" that is {size}, expected'):
         list(CocoRecords(source, image))
+
+
+@pytest.mark.parametrize('content, message', [
+    (dict(images=[dict(id=1, file_name='a.png'), dict(id=1, file_name='b.png')]),
+     'coco.json, image 2 has the "id" 1, which is that of number 1 already'),
+    (dict(images=[dict(id=1, file_name='a.png'), dict(id=2, file_name='./a.png')]),
+     "coco.json, image 2 annotates '.*a.png', which .*coco.json, image 1 does already"),
+    (dict(images=[dict(id=1, file_name=5)]), 'image 1 has the "file_name" 5, expected a text'),
+    (dict(images=[dict(id=[1], file_name='a.png')]), r'image 1 has the "id" \[1\], expected a number or a text'),
+    (dict(categories=[dict(id=2, name='ship'), dict(id=1, name='car'), dict(id=1, name='ship')]),
+     'coco.json, category 3 has the "id" 1, which is that of number 2 already'),
+    (dict(categories=[dict(id=[1], name='ship')]), r'category 1 has the "id" \[1\], expected a number or a text'),
+    (dict(categories=[dict(id=1, name=5), dict(id=2, name='car')]), 'category 1 has the "name" 5, expected a text'),
+    (dict(annotations=[dict(image_id=[1], category_id=1)]), r'annotation 1 names the image \[1\] and the category 1'),
+    (dict(annotations=[dict(image_id=1, category_id={})]), r'annotation 1 names the image 1 and the category \{\}'),
+])
+def test_coco_entries_that_cannot_be_told_apart_are_refused(image, tmp_path, content, message):
+    with pytest.raises(ValueError, match=message):
+        list(CocoRecords(write_coco(tmp_path, outlined(8, 8, 20, 20), **content), image, absent=1))
+
+
+def test_coco_categories_of_one_name_are_one_class(image, tmp_path):
+    categories = [dict(id=number, name=name) for number, name in enumerate(('ship', ' ship', 'car', 'car', 'tree'), 1)]
+    source = write_coco(tmp_path, outlined(8, 8, 20, 20), outlined(40, 40, 60, 50, category_id=2),
+                        categories=categories)
+    records = list(CocoRecords(source, image, tasks=['IMG_CT'], absent=2))
+    assert {record.category: record.answer for record in records} == dict(ship='2.', car='0.', tree='0.')
 
 
 def write_voc(folder, *objects):
