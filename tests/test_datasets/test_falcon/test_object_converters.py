@@ -104,6 +104,35 @@ def test_coco_categories_of_one_name_are_one_class(image, tmp_path):
     assert {record.category: record.answer for record in records} == dict(ship='2.', car='0.', tree='0.')
 
 
+@pytest.mark.parametrize('counts', [[5, 5], [], [5, 50000], [5, -5, 4800], [4800.5], [2**40], 'zzzz garbage', None,
+                                    '55',  # as [5, 5] is written
+                                    'oe4'])  # as [4799] is
+def test_run_lengths_that_do_not_fill_the_image_are_refused(image, tmp_path, counts):
+    whole = outlined(8, 8, 20, 20)
+    source = write_coco(tmp_path, whole, whole | dict(segmentation=dict(size=[60, 80], counts=counts)))
+    with pytest.raises(ValueError, match='coco.json, annotation 2 has .* nor run lengths'):
+        list(CocoRecords(source, image))
+
+
+@pytest.mark.parametrize('segmentation', [
+    [[10, 10], [30, 10], [30, 30]], [[[10, 10], [30, 10], [30, 30]]], [[[10, 10, 30, 10, 30, 30]]],
+    [10, 10, 30, 10, 30, 30], [[10, 10, 30, 10, 30, 30, 5]], [[10, 10, 30, 10, 30, 'x']], [{'x': 1}]])
+def test_coco_polygons_of_another_form_are_refused(image, tmp_path, segmentation):
+    whole = outlined(8, 8, 20, 20)
+    with pytest.raises(ValueError, match='coco.json, annotation 2 has .* "segmentation" that is neither polygons'):
+        list(CocoRecords(write_coco(tmp_path, whole, whole | dict(segmentation=segmentation)), image))
+
+
+def test_coco_rings_of_a_point_or_a_line_are_left_out(image, tmp_path):
+    ring = [8, 6, 40, 6, 40, 30]
+    source = write_coco(tmp_path, outlined(8, 6, 40, 30, segmentation=[ring, [5, 5], [5, 5, 6, 6], []]))
+    record, = CocoRecords(source, image, tasks=['PIX_SEG'])
+    assert np.allclose(head_for('PIX_SEG').decode(record.answer, (80, 60)).polygons,
+                       [[np.reshape(ring, (3, 2))]], atol=0.1)
+    assert not list(CocoRecords(write_coco(tmp_path, outlined(8, 6, 40, 30, segmentation=[[], []])), image,
+                                tasks=['PIX_SEG']))
+
+
 def write_voc(folder, *objects):
     (folder / 'xml').mkdir()
     (folder / 'xml/a.xml').write_text(VOC.format(''.join(VOC_OBJECT.format(*values) for values in objects)))

@@ -45,7 +45,7 @@ class CocoRecords(OutlinedMasks, ObjectConverter):
                 x, y, width, height = map(float, entry['bbox'])
                 box = [x, y, x + width, y + height]
                 rings = self._rings(entry.get('segmentation'), size)
-            except (KeyError, TypeError, ValueError) as error:
+            except (KeyError, TypeError, ValueError, OverflowError) as error:
                 raise ValueError(f'{where} has no "bbox" of four numbers, or a "segmentation" that is neither polygons '
                                  f'[[x, y, x, y, ...]] nor run lengths ({type(error).__name__}: {error}).') from None
             if width <= 0 or height <= 0:
@@ -64,18 +64,42 @@ class CocoRecords(OutlinedMasks, ObjectConverter):
             yield key, (AnnotatedImage(entry['file_name'], where=where), size)
 
     def _rings(self, segmentation, size):
-        if not segmentation or segmentation == [[]]:
+        if not segmentation or not any(segmentation):
             return None
         if not isinstance(segmentation, dict):
-            return [np.reshape(ring, (-1, 2)) for ring in segmentation if len(ring) >= 6]  # others cover no pixel
+            return _polygons(segmentation)
         if tuple(segmentation['size']) != size[::-1]:  # its pixels would lie elsewhere
             raise ValueError(f'run lengths of {segmentation["size"]} pixels high and wide for an image of '
                              f'{[*size[::-1]]}')
-        if isinstance(segmentation['counts'], list):
-            segmentation = run_lengths.frPyObjects(segmentation, size[1], size[0])
-        mask = run_lengths.decode(segmentation)
+        mask = _mask(segmentation['counts'], *size)
         return [ring for rings in self.outline(mask) for ring in rings] if mask.any() else None
 
 
 def _is_in(entries, key):
     return is_key(key) and key in entries
+
+
+def _polygons(rings):
+    """Rings (K, 2); those of one or two points cover no pixel and are left out."""
+    rings = [np.asarray(ring, float) for ring in rings]
+    for number, ring in enumerate(rings, 1):
+        if ring.ndim != 1 or ring.size % 2:
+            raise ValueError(f'ring {number} is no flat list of pairs')
+    if max(ring.size for ring in rings) == 2:  # [[x, y], [x, y], ...]
+        raise ValueError('each ring is a single point')
+    return [ring.reshape(-1, 2) for ring in rings if ring.size >= 6]
+
+
+def _mask(counts, width, height):
+    """Run lengths as pixels; ValueError unless they fill the image: pycocotools leaves the rest as memory was."""
+    pixels = width * height
+    if isinstance(counts, list):
+        if not all(isinstance(count, int) and count >= 0 for count in counts) or sum(counts) != pixels:
+            raise ValueError(f'run lengths that are no whole numbers from 0 on with the sum {pixels}')
+        return run_lengths.decode(run_lengths.frPyObjects(dict(size=[height, width], counts=counts), height, width))
+    mask = run_lengths.decode(dict(size=[height, width], counts=counts))  # refuses what is too long
+    try:
+        run_lengths.decode(dict(size=[1, pixels - 1], counts=counts))
+    except ValueError:
+        return mask
+    raise ValueError(f'run lengths of fewer than {pixels} pixels')  # one pixel less would hold them as well
