@@ -147,6 +147,17 @@ def test_voc_boxes_turned_over_are_refused(image, tmp_path, corners):
         list(VocRecords(source, image))
 
 
+def test_what_a_voc_file_cannot_mean_is_named(image, tmp_path):
+    file = write_voc(tmp_path, ('ship', 9, 7, 40, 30)) / 'a.xml'
+    whole = file.read_text()
+    size = '</filename><size><width>inf</width><height>60</height></size>'
+    for text, message in ((whole.replace('</filename>', size), 'infinity'),
+                          (f'<?xml version="1.0" encoding="foo"?>{whole}', 'unknown encoding: foo')):
+        file.write_text(text)
+        with pytest.raises(ValueError, match=f"a.xml' is no VOC annotation: .*{message}"):
+            list(VocRecords(file.parent, image))
+
+
 def test_names_of_classes_are_worded(image, tmp_path):
     records = list(VocRecords(write_voc(tmp_path, ('Expressway-Service-area', 9, 7, 40, 30)), image))
     assert records[0].prompt.startswith('Detect all expressway service area in') \
@@ -157,9 +168,10 @@ def test_names_of_classes_are_worded(image, tmp_path):
     assert records[0].prompt.startswith('Detect all small vehicle in') and records[-1].answer == 'small vehicle.'
 
 
-@pytest.mark.parametrize('end', ['large vehicle 1', 'ship 1 0', 'ship difficult', ''])
-def test_dota_lines_with_other_columns_are_refused(image, tmp_path, end):
+@pytest.mark.parametrize('line', [*(f'8 6 40 6 40 30 8 30 {end}' for end in (
+    'large vehicle 1', 'ship 1 0', 'ship difficult', '', '3 0')), '0 0.1 0.1 0.3 0.1 0.3 0.3 0.1 0.3'])
+def test_dota_lines_with_other_columns_are_refused(image, tmp_path, line):
     (tmp_path / 'labelTxt').mkdir()
-    (tmp_path / 'labelTxt/a.txt').write_text(f'8 6 40 6 40 30 8 30 ship\n8 6 40 6 40 30 8 30 {end}\n')
+    (tmp_path / 'labelTxt/a.txt').write_text(f'8 6 40 6 40 30 8 30 ship\n{line}\n')
     with pytest.raises(ValueError, match=r'a.txt, line 2: expected eight numbers, a class without a blank \(small-veh'):
         list(DotaRecords(tmp_path / 'labelTxt', image))

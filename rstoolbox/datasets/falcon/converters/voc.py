@@ -26,7 +26,7 @@ class VocRecords(ListedFiles, ObjectConverter):
                 objects = [_object(*pair) for pair in enumerate(tree.iter('object'), 1)]
                 told = tuple(int(float((tree.findtext(f'size/{side}') or '').strip() or 0))
                              for side in ('width', 'height'))
-            except (ElementTree.ParseError, ValueError) as error:
+            except (ElementTree.ParseError, ValueError, OverflowError, LookupError) as error:
                 raise ValueError(f"'{path}' is no VOC annotation: {error}") from None
             name = Path((tree.findtext('filename') or f'{path.stem}.jpg').strip()).name
             if all(told):  # some files leave the size out, or at 0
