@@ -5,6 +5,7 @@ import shutil
 import pytest
 from PIL import Image
 
+from commands import run_command
 from rstoolbox.datasets.falcon.converters import DotaRecords, SceneFolderRecords, VocRecords
 
 LINE = '8 6 40 6 40 30 8 30 ship 0\n'
@@ -82,3 +83,12 @@ def test_scene_folders_are_all_classes(image, tmp_path):
     shutil.rmtree(tmp_path / 'scenes/lake')
     with pytest.raises(FileNotFoundError, match="scenes' holds no folders of images"):
         list(records)
+
+
+@pytest.mark.parametrize('kind, options, message', [
+    ('scenes', ['--absent', '2', '--split', 'train'], 'scenes takes no --absent, --split'),
+    ('masks', ['--classes', '1=roof', '2=car', '1=road'], "--classes calls the value 1 'roof' and 'road'"),
+    ('dota', ['--classes', '1=roof'], 'dota takes no --classes')])
+def test_options_of_another_kind_or_with_two_meanings_are_refused(tmp_path, kind, options, message):
+    done = run_command('dataset_converters/make_records.py', kind, '.', '.', 'out.jsonl', *options, cwd=tmp_path)
+    assert done.returncode == 2 and f'error: {message}' in done.stderr
