@@ -8,6 +8,7 @@ Image paths in the records begin in --root, by default the folder of images.
 """
 
 import argparse
+import inspect
 
 from rich.progress import track
 
@@ -41,21 +42,30 @@ def main():
     args = parser.parse_args()
     options = {key: value for key, value in vars(args).items()
                if key not in ('kind', 'source', 'images', 'out') and value is not None}
+    unknown = [f'--{key}' for key in options if key not in options_of(CONVERTERS[args.kind])]
+    if unknown:
+        parser.error(f'{args.kind} takes no {", ".join(unknown)}')
     if 'classes' in options:
-        options['classes'] = dict(options['classes'])
+        names = dict(options['classes'])
+        for value, name in options['classes']:
+            if names[value] != name:
+                parser.error(f"--classes calls the value {value} '{name}' and '{names[value]}'; a value has one name")
+        options['classes'] = names
     elif args.kind == 'masks':
         parser.error('masks need --classes, e.g. --classes 1=building 2=road')
     with readable_errors():
         check_output('OUT', args.out)
-        try:
-            converter = CONVERTERS[args.kind](args.source, args.images, **options)
-        except TypeError as error:
-            parser.error(f'{args.kind} takes no such option ({error})')
+        converter = CONVERTERS[args.kind](args.source, args.images, **options)
         written = write_records(track(converter, 'records', total=None), args.out)
         if not written:
             raise ValueError(f"'{args.source}' gave not a single record, '{args.out}' is empty. Check what --tasks, "
                              '--classes, --names, --split and --smallest say.')
         print(f'{args.out}: {written} records')
+
+
+def options_of(converter):
+    """What a converter takes: each of its classes names its own, and hands the others on."""
+    return {name for kind in converter.__mro__ for name in inspect.signature(kind.__init__).parameters}
 
 
 def value_and_name(text):

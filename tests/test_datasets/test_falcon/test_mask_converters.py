@@ -183,3 +183,26 @@ def test_a_class_that_no_mask_holds_is_refused(image, tmp_path):
 def test_outlines_are_told_in_pixels(image, name, value):
     with pytest.raises(ValueError, match=f'{name} is how many pixels .* or more, got {value!r}'):
         MaskRecords(image, image, {1: 'field'}, **{name: value})
+
+
+def test_a_colour_for_a_mask_of_numbers_names_the_mask(image, tmp_path):
+    write_masks(tmp_path / 'masks', a=np.ones((60, 80)))
+    picture = Image.open(tmp_path / 'masks/a.png').convert('P')
+    picture.putpalette([0, 0, 0, 255, 0, 0])
+    picture.save(tmp_path / 'masks/a.png')
+    for absent in (0, 1):
+        with pytest.raises(ValueError, match=r"mask '.*masks/a.png' has one number .* but \(255, 0, 0\) is a colour"):
+            list(MaskRecords(tmp_path / 'masks', image, {(255, 0, 0): 'roof'}, absent=absent))
+
+
+def test_two_masks_of_one_image_are_refused(image, tmp_path):
+    write_masks(tmp_path / 'label', a=np.zeros((60, 80)))
+    shutil.copy(tmp_path / 'label/a.png', tmp_path / 'label/._a.png')  # hidden files are none
+    for name in 'AB':
+        shutil.copytree(image, tmp_path / name)
+    masks = dict(classes={0: 'field'})
+    assert list(ChangeRecords(tmp_path / 'label', tmp_path)) and list(MaskRecords(tmp_path / 'label', image, **masks))
+    Image.open(tmp_path / 'label/a.png').save(tmp_path / 'label/a.tif')
+    for records in (ChangeRecords(tmp_path / 'label', tmp_path), MaskRecords(tmp_path / 'label', image, **masks)):
+        with pytest.raises(ValueError, match="label/a.png' and 'a.tif' are both of the image 'a'. Leave one out"):
+            list(records)

@@ -15,12 +15,12 @@ VOC_OBJECT = ('<object><name>{}</name><bndbox><xmin>{}</xmin><ymin>{}</ymin><xma
               '</object>')
 
 
-def write_coco(folder, *annotations):
+def write_coco(folder, *annotations, **content):
     names = ('ship', 'plane', 'car')
     (folder / 'coco.json').write_text(json.dumps(dict(
         images=[dict(id=1, file_name='a.png')],
         categories=[dict(id=number, name=name) for number, name in enumerate(names, 1)],
-        annotations=[dict(image_id=1) | annotation for annotation in annotations])))
+        annotations=[dict(image_id=1) | annotation for annotation in annotations]) | content))
     return folder / 'coco.json'
 
 
@@ -77,6 +77,62 @@ def test_coco_boxes_without_an_area_are_refused(image, tmp_path, bbox, size):
         list(CocoRecords(source, image))
 
 
+@pytest.mark.parametrize('content, message', [
+    (dict(images=[dict(id=1, file_name='a.png'), dict(id=1, file_name='b.png')]),
+     'coco.json, image 2 has the "id" 1, which is that of number 1 already'),
+    (dict(images=[dict(id=1, file_name='a.png'), dict(id=2, file_name='./a.png')]),
+     "coco.json, image 2 annotates '.*a.png', which .*coco.json, image 1 does already"),
+    (dict(images=[dict(id=1, file_name=5)]), 'image 1 has the "file_name" 5, expected a text'),
+    (dict(images=[dict(id=[1], file_name='a.png')]), r'image 1 has the "id" \[1\], expected a number or a text'),
+    (dict(categories=[dict(id=2, name='ship'), dict(id=1, name='car'), dict(id=1, name='ship')]),
+     'coco.json, category 3 has the "id" 1, which is that of number 2 already'),
+    (dict(categories=[dict(id=[1], name='ship')]), r'category 1 has the "id" \[1\], expected a number or a text'),
+    (dict(categories=[dict(id=1, name=5), dict(id=2, name='car')]), 'category 1 has the "name" 5, expected a text'),
+    (dict(annotations=[dict(image_id=[1], category_id=1)]), r'annotation 1 names the image \[1\] and the category 1'),
+    (dict(annotations=[dict(image_id=1, category_id={})]), r'annotation 1 names the image 1 and the category \{\}'),
+])
+def test_coco_entries_that_cannot_be_told_apart_are_refused(image, tmp_path, content, message):
+    with pytest.raises(ValueError, match=message):
+        list(CocoRecords(write_coco(tmp_path, outlined(8, 8, 20, 20), **content), image, absent=1))
+
+
+def test_coco_categories_of_one_name_are_one_class(image, tmp_path):
+    categories = [dict(id=number, name=name) for number, name in enumerate(('ship', ' ship', 'car', 'car', 'tree'), 1)]
+    source = write_coco(tmp_path, outlined(8, 8, 20, 20), outlined(40, 40, 60, 50, category_id=2),
+                        categories=categories)
+    records = list(CocoRecords(source, image, tasks=['IMG_CT'], absent=2))
+    assert {record.category: record.answer for record in records} == dict(ship='2.', car='0.', tree='0.')
+
+
+@pytest.mark.parametrize('counts', [[5, 5], [], [5, 50000], [5, -5, 4800], [4800.5], [2**40], 'zzzz garbage', None,
+                                    '55',  # as [5, 5] is written
+                                    'oe4'])  # as [4799] is
+def test_run_lengths_that_do_not_fill_the_image_are_refused(image, tmp_path, counts):
+    whole = outlined(8, 8, 20, 20)
+    source = write_coco(tmp_path, whole, whole | dict(segmentation=dict(size=[60, 80], counts=counts)))
+    with pytest.raises(ValueError, match='coco.json, annotation 2 has .* nor run lengths'):
+        list(CocoRecords(source, image))
+
+
+@pytest.mark.parametrize('segmentation', [
+    [[10, 10], [30, 10], [30, 30]], [[[10, 10], [30, 10], [30, 30]]], [[[10, 10, 30, 10, 30, 30]]],
+    [10, 10, 30, 10, 30, 30], [[10, 10, 30, 10, 30, 30, 5]], [[10, 10, 30, 10, 30, 'x']], [{'x': 1}]])
+def test_coco_polygons_of_another_form_are_refused(image, tmp_path, segmentation):
+    whole = outlined(8, 8, 20, 20)
+    with pytest.raises(ValueError, match='coco.json, annotation 2 has .* "segmentation" that is neither polygons'):
+        list(CocoRecords(write_coco(tmp_path, whole, whole | dict(segmentation=segmentation)), image))
+
+
+def test_coco_rings_of_a_point_or_a_line_are_left_out(image, tmp_path):
+    ring = [8, 6, 40, 6, 40, 30]
+    source = write_coco(tmp_path, outlined(8, 6, 40, 30, segmentation=[ring, [5, 5], [5, 5, 6, 6], []]))
+    record, = CocoRecords(source, image, tasks=['PIX_SEG'])
+    assert np.allclose(head_for('PIX_SEG').decode(record.answer, (80, 60)).polygons,
+                       [[np.reshape(ring, (3, 2))]], atol=0.1)
+    assert not list(CocoRecords(write_coco(tmp_path, outlined(8, 6, 40, 30, segmentation=[[], []])), image,
+                                tasks=['PIX_SEG']))
+
+
 def write_voc(folder, *objects):
     (folder / 'xml').mkdir()
     (folder / 'xml/a.xml').write_text(VOC.format(''.join(VOC_OBJECT.format(*values) for values in objects)))
@@ -91,6 +147,17 @@ def test_voc_boxes_turned_over_are_refused(image, tmp_path, corners):
         list(VocRecords(source, image))
 
 
+def test_what_a_voc_file_cannot_mean_is_named(image, tmp_path):
+    file = write_voc(tmp_path, ('ship', 9, 7, 40, 30)) / 'a.xml'
+    whole = file.read_text()
+    size = '</filename><size><width>inf</width><height>60</height></size>'
+    for text, message in ((whole.replace('</filename>', size), 'infinity'),
+                          (f'<?xml version="1.0" encoding="foo"?>{whole}', 'unknown encoding: foo')):
+        file.write_text(text)
+        with pytest.raises(ValueError, match=f"a.xml' is no VOC annotation: .*{message}"):
+            list(VocRecords(file.parent, image))
+
+
 def test_names_of_classes_are_worded(image, tmp_path):
     records = list(VocRecords(write_voc(tmp_path, ('Expressway-Service-area', 9, 7, 40, 30)), image))
     assert records[0].prompt.startswith('Detect all expressway service area in') \
@@ -101,9 +168,10 @@ def test_names_of_classes_are_worded(image, tmp_path):
     assert records[0].prompt.startswith('Detect all small vehicle in') and records[-1].answer == 'small vehicle.'
 
 
-@pytest.mark.parametrize('end', ['large vehicle 1', 'ship 1 0', 'ship difficult', ''])
-def test_dota_lines_with_other_columns_are_refused(image, tmp_path, end):
+@pytest.mark.parametrize('line', [*(f'8 6 40 6 40 30 8 30 {end}' for end in (
+    'large vehicle 1', 'ship 1 0', 'ship difficult', '', '3 0')), '0 0.1 0.1 0.3 0.1 0.3 0.3 0.1 0.3'])
+def test_dota_lines_with_other_columns_are_refused(image, tmp_path, line):
     (tmp_path / 'labelTxt').mkdir()
-    (tmp_path / 'labelTxt/a.txt').write_text(f'8 6 40 6 40 30 8 30 ship\n8 6 40 6 40 30 8 30 {end}\n')
+    (tmp_path / 'labelTxt/a.txt').write_text(f'8 6 40 6 40 30 8 30 ship\n{line}\n')
     with pytest.raises(ValueError, match=r'a.txt, line 2: expected eight numbers, a class without a blank \(small-veh'):
         list(DotaRecords(tmp_path / 'labelTxt', image))

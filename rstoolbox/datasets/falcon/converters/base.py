@@ -61,14 +61,21 @@ class Converter:
         return path, image_size(path)
 
     def image_of(self, stem, folder='', besides=None):
-        """The image of that name whatever its ending, or None; ``besides`` is a file that is not meant."""
+        """The image of that name whatever its ending, or None; ``besides`` is a file that is not meant.
+
+        ValueError naming both if there are two: nothing says whether they show the same.
+        """
         if folder not in self._by_stem:
             self._by_stem[folder] = defaultdict(list)
-            for path in sorted((self.images / folder).glob('*')):
+            for path in visible(self.images / folder):
                 if path.suffix.lower() in SUFFIXES:
                     self._by_stem[folder][path.stem].append(path)
-        images = self._by_stem[folder].get(stem, ())
-        return next((path for path in images if besides is None or not path.samefile(besides)), None)
+        images = [path for path in self._by_stem[folder].get(stem, ())
+                  if besides is None or not path.samefile(besides)]
+        if len(images) > 1:
+            raise ValueError(f"'{images[0]}' and '{images[1].name}' are both images of the name '{stem}', which "
+                             f"'{self.source}' speaks of. Leave one out of the folder.")
+        return images[0] if images else None
 
     def record(self, task, images, size, annotation, references=(), **slots):
         """Word one record; its prompt is the published one. ValueError naming the image if text cannot hold it."""
@@ -83,6 +90,11 @@ class Converter:
 def worded(name):
     """A class name as words in lower case, ``SeaLake`` and ``sea-lake`` as 'sea lake'."""
     return re.sub(r'[_\-\s]+', ' ', re.sub(r'(?<=[a-z])(?=[A-Z])', ' ', name)).strip().lower()
+
+
+def visible(folder):
+    """What lies in a folder, in order; hidden files, such as file managers leave, are nobody's data."""
+    return sorted(path for path in folder.glob('*') if not path.name.startswith('.'))
 
 
 def _below(path, root):

@@ -49,6 +49,7 @@ def _captions(entry, where):
     if not captions or isinstance(captions, str) or not all(isinstance(text, str) and text.strip()
                                                             for text in captions):
         raise ValueError(f'{where} has no captions, expected "captions": [text] or "sentences": [{{"raw": text}}].')
-    if not (entry.get('filename') or entry.get('file')):
-        raise ValueError(f'{where} names no file, expected "filename" or "file".')
+    file = entry.get('filename') or entry.get('file')
+    if not file or not isinstance(file, str):
+        raise ValueError(f'{where} names the file {file!r:.60}, expected a text as "filename" or "file".')
     return captions

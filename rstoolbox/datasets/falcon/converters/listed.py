@@ -4,13 +4,17 @@ from pathlib import Path
 
 from rstoolbox.structures import nearest
 
+from ..images import SUFFIXES
+from .base import visible
+
 
 class ListedFiles:
     """Mix-in of converters whose source is a folder with a file for each image.
 
     Args:
         names (str | Path, optional): A text file that begins each line with the name of an image, with or without its
-            ending, as the splits of VOC and DIOR (``ImageSets/Main/train.txt``) do; all images by default.
+            ending, as the splits of VOC and DIOR (``ImageSets/Main/train.txt``) do; all images by default. One that
+            is named again counts once.
         **kwargs: See :class:`Converter`.
     """
 
@@ -32,20 +36,28 @@ class ListedFiles:
             listed (bool): Only those of the list, where there is one.
 
         Raises:
-            FileNotFoundError: If there is none, or none for a name of the list.
+            FileNotFoundError, ValueError: If there is none, none for a name of the list, or two of one image.
         """
-        files = sorted(path for path in self.source.iterdir()
-                       if path.suffix.lower() in suffixes and path.stem.endswith(suffix))
-        if not files:
+        known = {}
+        for path in visible(self.source):
+            if path.suffix.lower() in suffixes and path.stem.endswith(suffix):
+                first = known.setdefault(path.stem.removesuffix(suffix), path)
+                if first is not path:
+                    raise ValueError(f"'{first}' and '{path.name}' are both of the image "
+                                     f"'{path.stem.removesuffix(suffix)}'. Leave one out of the folder.")
+        if not known:
             raise FileNotFoundError(f"'{self.source}' holds no {what}.")
-        return files if self.list is None or not listed else list(self._listed(files, suffix))
+        listed = listed and self.list is not None
+        return list(dict.fromkeys(self._listed(known, suffixes)) if listed else known.values())
 
-    def _listed(self, files, suffix):
-        known = {path.stem.removesuffix(suffix): path for path in files}
+    def _listed(self, known, suffixes):
         lines = self.list.read_text(encoding='utf-8-sig', errors='replace').splitlines()
         for number, words in enumerate(map(str.split, lines), 1):
             if words:
-                path = known.get(words[0], known.get(Path(words[0]).stem))
+                name = Path(words[0])
+                # Of a.v2 and a.v3 the ending is part of the name.
+                stem = name.stem if name.suffix.lower() in SUFFIXES | suffixes else name.name
+                path = known.get(name.name, known.get(stem))
                 if path is None:
                     raise FileNotFoundError(f"{self.list}, line {number}: '{self.source}' has no file of the image "
                                             f"'{words[0]}'{nearest(words[0], known)}.")

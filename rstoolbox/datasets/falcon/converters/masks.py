@@ -42,9 +42,9 @@ class MaskRecords(ListedFiles, OutlinedMasks, ObjectConverter):
                                         f"'{self.images}'.")
             mask, (width, height) = load_mask(path), self.image(image.name)[1]
             _check_size(mask, path, 'image', height, width)
-            objects, values = self._objects(mask, self._numbers(mask, path))
+            objects, values = self._objects(mask, self._numbers(mask, path), path)
             too_small = {self.names[value] for value in values} - {thing.category for thing in objects}
-            yield AnnotatedImage(image.name, objects, too_small)
+            yield AnnotatedImage(image.name, objects, too_small, f"'{path}'")
 
     def _masks(self, listed=True):
         files = self.files(SUFFIXES, f"mask, an image whose name ends in '{self.suffix}'", self.suffix, listed)
@@ -56,7 +56,7 @@ class MaskRecords(ListedFiles, OutlinedMasks, ObjectConverter):
         unseen = dict(self.names)
         for path in files:
             mask = load_mask(path)
-            unseen = {value: name for value, name in unseen.items() if not _equal(mask, value).any()}
+            unseen = {value: name for value, name in unseen.items() if not _equal(mask, value, path).any()}
             if not unseen:
                 return
         value, name = next(iter(unseen.items()))
@@ -64,11 +64,11 @@ class MaskRecords(ListedFiles, OutlinedMasks, ObjectConverter):
                          f"{len(files)} masks of '{self.source}'. {_values_of(files)} Correct the value, or leave the "
                          'class out.')
 
-    def _objects(self, mask, numbers):
+    def _objects(self, mask, numbers, path):
         """The objects of a mask, and the values of classes that occur in it."""
         objects, values = [], set()
         for value, name in self.names.items():
-            inside = _equal(mask, value)
+            inside = _equal(mask, value, path)
             if inside.any():
                 values.add(value)
                 objects += [AnnotatedObject(name, polygon=rings) for rings in self.outline(inside, numbers)]
@@ -92,11 +92,12 @@ def _check_size(mask, path, other, height, width):
                          f'{width} x {height}.')
 
 
-def _equal(mask, value):
+def _equal(mask, value, path):
     if mask.ndim == 3:
         return (mask == value).all(axis=2)
     if isinstance(value, tuple):
-        raise ValueError(f'A mask has one number a pixel, but {value} is a colour; name its classes by numbers.')
+        raise ValueError(f"The mask '{path}' has one number a pixel, also where a palette gives it colours, but "
+                         f'{value} is a colour; name its classes by numbers.')
     return mask == value
 
 

@@ -1,5 +1,6 @@
 """Images with annotated objects: detection, counting, segmentation, and what is in a region."""
 
+import os
 from collections import defaultdict
 from dataclasses import dataclass, field
 
@@ -29,12 +30,13 @@ class AnnotatedImage:
     """An image file and its objects.
 
     Of an ``incomplete`` class the image holds more than is among the objects, such as a crowd: it is never asked for as
-    absent, and no record speaks of all its objects.
+    absent, and no record speaks of all its objects. ``where`` tells a message where the objects were read.
     """
 
     name: str
     objects: list = field(default_factory=list)
     incomplete: set = field(default_factory=set)
+    where: str = ''
 
 
 # Which shape a task is about: those of the first kind ask for a class, those of the second name a region.
@@ -71,10 +73,15 @@ class ObjectConverter(Converter):
         return sorted({thing.category for scene in self.scenes() for thing in scene.objects})
 
     def records(self):
-        """Yield the records of one image after the other."""
-        rng, known = np.random.default_rng(self.seed), self.classes() if self.absent else []
+        """Yield the records of one image after the other; ValueError if one is annotated twice."""
+        rng, known, places = np.random.default_rng(self.seed), self.classes() if self.absent else [], {}
         for scene in self.scenes():
             path, size = self.image(scene.name)
+            where, file = scene.where or f"'{self.source}'", os.path.abspath(path)
+            if file in places:  # each would speak of "all ships" without those of the other
+                raise ValueError(f"{where} annotates '{path}', which {places[file]} does already. Merge the two, or "
+                                 'leave one out.')
+            places[file] = where
             groups = defaultdict(list)
             for number, thing in enumerate(scene.objects, 1):
                 self._check_inside(thing, number, path, size)

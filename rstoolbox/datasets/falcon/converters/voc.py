@@ -14,7 +14,7 @@ class VocRecords(ListedFiles, ObjectConverter):
     """A folder of ``*.xml``, one for each image: ``object`` with ``name``, ``bndbox``, in DIOR-RSVG ``description``.
 
     Pixels are counted from 1 there, and the right and lower ones belong to the box. Classes are worded as
-    :func:`~.base.worded` says.
+    :func:`~.base.worded` says. A file is about the image of its own name; where there is none, about its ``filename``.
     """
 
     tasks = ('REG_DET_HBB', 'REG_CLS_HBB', 'IMG_CT', 'REG_VG', 'REG_CAP')
@@ -26,12 +26,25 @@ class VocRecords(ListedFiles, ObjectConverter):
                 objects = [_object(*pair) for pair in enumerate(tree.iter('object'), 1)]
                 told = tuple(int(float((tree.findtext(f'size/{side}') or '').strip() or 0))
                              for side in ('width', 'height'))
-            except (ElementTree.ParseError, ValueError) as error:
+            except (ElementTree.ParseError, ValueError, OverflowError, LookupError) as error:
                 raise ValueError(f"'{path}' is no VOC annotation: {error}") from None
-            name = Path((tree.findtext('filename') or f'{path.stem}.jpg').strip()).name
+            name = self._image_name(path, Path((tree.findtext('filename') or '').strip()).name)
             if all(told):  # some files leave the size out, or at 0
                 check_size(f"'{path}': the image", told, *self.image(name))
-            yield AnnotatedImage(name, objects)
+            yield AnnotatedImage(name, objects, where=f"'{path}'")
+
+    def _image_name(self, path, told):
+        named = self.images / told if told else None
+        is_there = named is not None and named.is_file()
+        if is_there and named.stem == path.stem:  # of a.jpg and a.png it says which
+            return told
+        own = self.image_of(path.stem)
+        if own is None and named is None:
+            raise FileNotFoundError(f"There is no image of '{path}' in '{self.images}', and it names none.")
+        if own is not None and is_there:
+            raise ValueError(f"'{path}' is about '{own}' by its name and about '{named}' by its <filename>. Correct "
+                             'one of them.')
+        return told if own is None else own.name
 
 
 def _object(number, entry):
