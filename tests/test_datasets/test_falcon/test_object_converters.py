@@ -70,6 +70,12 @@ def test_an_object_without_an_outline_leaves_its_class_without_segmentation(imag
         assert not asked(CocoRecords(source, image), 'PIX_SEG')
 
 
+def test_a_coco_box_that_is_a_text_is_refused(image, tmp_path):
+    source = write_coco(tmp_path, dict(category_id=1, bbox='1234'))
+    with pytest.raises(ValueError, match='coco.json, annotation 1 has no "bbox" of four numbers'):
+        list(CONVERTERS['coco'](source, tmp_path))
+
+
 @pytest.mark.parametrize('bbox, size', [([8, 6, 0, 30], '0 wide and 30 high'), ([8, 6, 20, -3], '20 wide and -3 high')])
 def test_coco_boxes_without_an_area_are_refused(image, tmp_path, bbox, size):
     source = write_coco(tmp_path, outlined(8, 8, 20, 20), dict(category_id=1, bbox=bbox))

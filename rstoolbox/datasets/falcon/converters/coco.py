@@ -42,7 +42,7 @@ class CocoRecords(OutlinedMasks, ObjectConverter):
                 scene.incomplete.add(category)
                 continue
             try:
-                x, y, width, height = map(float, entry['bbox'])
+                x, y, width, height = map(float, [] if isinstance(entry['bbox'], str) else entry['bbox'])
                 box = [x, y, x + width, y + height]
                 rings = self._rings(entry.get('segmentation'), size)
             except (KeyError, TypeError, ValueError, OverflowError) as error:
