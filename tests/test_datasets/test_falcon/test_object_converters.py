@@ -73,7 +73,7 @@ def test_an_object_without_an_outline_leaves_its_class_without_segmentation(imag
 def test_a_coco_box_that_is_a_text_is_refused(image, tmp_path):
     source = write_coco(tmp_path, dict(category_id=1, bbox='1234'))
     with pytest.raises(ValueError, match='coco.json, annotation 1 has no "bbox" of four numbers'):
-        list(CONVERTERS['coco'](source, tmp_path))
+        list(CocoRecords(source, image))
 
 
 @pytest.mark.parametrize('bbox, size', [([8, 6, 0, 30], '0 wide and 30 high'), ([8, 6, 20, -3], '20 wide and -3 high')])
