@@ -7,6 +7,7 @@ variables of its own and its output in files.
 import multiprocessing
 import os
 import runpy
+import signal
 import subprocess
 import sys
 import tempfile
@@ -54,10 +55,14 @@ def run_ranks(code, *arguments, timeout=300):
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder, 'rank.py')
         script.write_text(code)
-        ranks = [_Fork([script, rank, *arguments], tempfile.mkdtemp(dir=folder)) for rank in range(2)]
-        done = [rank.finish(timeout) for rank in ranks]
-    for rank in done:
-        assert rank.returncode == 0, rank.stderr
+        for _ in range(2):
+            ranks = [_Fork([script, rank, *arguments], tempfile.mkdtemp(dir=folder)) for rank in range(2)]
+            done = [rank.finish(timeout) for rank in ranks]
+            # Now and then a thread of gloo crashes (pt_gloo_runloop), which nothing in Python can do or help.
+            if all(rank.returncode != -signal.SIGSEGV for rank in done):
+                break
+    assert not any(rank.returncode for rank in done), '\n'.join(
+        f'rank {number} ended with {rank.returncode}: {rank.stderr}' for number, rank in enumerate(done))
     return [rank.stdout for rank in done]
 
 

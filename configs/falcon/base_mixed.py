@@ -5,13 +5,13 @@ _base_ = [
     '../_base_/schedules/falcon_mini.py',
 ]
 
-records = 'data/falcon/train.jsonl'
+records = dict(train='data/falcon/train.jsonl')
 image_root = 'data/falcon'
 repeats = [1, 2]  # how often an epoch the embedded records come, and your own
 train_dataset = dict(
     _delete_=True, type='MixedRecords', repeats='${repeats}', parts=[
         dict(type='MiniFalcon', data_root='${data_root}', split='train', reword=True),
-        dict(type='FalconSFT', records='${records}', image_root='${image_root}', reword=True)])
+        dict(type='FalconSFT', records='${records.train}', image_root='${image_root}', reword=True)])
 
 # Its tokens are those of the embedded records; tools/dataset_converters/train_tokenizer.py makes one of yours too.
 tokenizer = '{{fileDirname}}/../_base_/models/falcon_tiny_tokenizer'

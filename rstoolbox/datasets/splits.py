@@ -149,7 +149,8 @@ def ids_hash(ids):
     return hashlib.sha256('\n'.join(ids).encode()).hexdigest()[:16]
 
 
-def _order(seed, name):
+def seeded_place(seed, name):
+    """A key that puts names in a random order, the same on every machine."""
     return hashlib.sha256(f'{seed}:{name}'.encode()).digest()
 
 
@@ -159,7 +160,7 @@ def _by_sample(sample_ids, strata, ratio, seed, groups):
     for name, stratum in zip(sample_ids, strata):
         members.setdefault(stratum, []).append(name)
     for names in members.values():
-        names.sort(key=lambda name: _order(seed, name))
+        names.sort(key=lambda name: seeded_place(seed, name))
         # Rounded borders: every part gets its share to within one sample, and nothing is left over.
         first, second = (round(len(names) * share) for share in (ratio[0], ratio[0] + ratio[1]))
         for part, chosen in zip(parts, (names[:first], names[first:second], names[second:])):
@@ -177,7 +178,7 @@ def _by_group(sample_ids, strata, ratio, seed, groups):
     total = sum(counts.values(), np.zeros(len(classes)))
     target = np.outer(ratio, total)
     filled, parts = np.zeros_like(target), ([], [], [])
-    for group in sorted(members, key=lambda group: (-len(members[group]), _order(seed, group))):
+    for group in sorted(members, key=lambda group: (-len(members[group]), seeded_place(seed, group))):
         # The change of the squared distance to the target, relative to the size of part and class: a part without a
         # share gets nothing, and rare classes count as much as common ones.
         change = (((filled + counts[group] - target) ** 2 - (filled - target) ** 2)

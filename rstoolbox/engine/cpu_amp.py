@@ -37,6 +37,7 @@ class CPUAmpOptimWrapper(OptimWrapper):
 
 def check_amp(optim_wrapper):
     """Raise a ConfigError where mmengine's wrapper for accelerators is to train on a CPU."""
-    if optim_wrapper.get('type') == 'AmpOptimWrapper' and get_device() == 'cpu':
+    kind = optim_wrapper.get('type', '')  # a name, perhaps behind a scope, or the class itself
+    if getattr(kind, '__name__', kind).rpartition('.')[2] == 'AmpOptimWrapper' and get_device() in ('cpu', 'mps'):
         raise ConfigError('optim_wrapper: AmpOptimWrapper trains on a GPU, and this machine has none that torch finds. '
                           'With --amp the same config trains in bfloat16 on the CPU.')

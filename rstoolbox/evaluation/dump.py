@@ -70,7 +70,8 @@ def read_dump(path):
     """
     seen, again = set(), 0
     for record in _read(Path(path)):
-        key = record.task, record.image_id, record.prompt, record.truth.text
+        outlines = tuple(ring.tobytes() for rings in record.truth.polygons for ring in rings)
+        key = hash((record.task, record.image_id, record.category, record.prompt, record.truth.text, outlines))
         if record.image_id is not None and '_CAP' not in record.task:  # five captions of an image may be alike
             again += key in seen
             seen.add(key)

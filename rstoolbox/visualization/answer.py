@@ -68,7 +68,8 @@ def _draw(image, answer, scale, unit, region, category, truth):
     for rings in outlines(truth) if truth is not None else ():
         for ring in rings:
             points = _points(ring, scale)
-            pen.line([*points, points[0]], fill=TRUTH, width=2 * unit, joint='curve')
+            # Half as wide as what was answered, which stays visible where both agree.
+            pen.line([*points, points[0]], fill=TRUTH, width=unit, joint='curve')
     for ring in region or ():
         _dashed(pen, _points(ring, scale), unit)
     _label(pen, picture.width, instances, answer.scores, unit, category)

@@ -72,7 +72,7 @@ def test_low_rank_fine_tuning_of_a_folder_goes_on_in_the_middle_of_an_epoch(data
 def test_a_mixture_for_a_gpu_says_on_a_cpu_what_to_do_and_trains_there_with_amp(data, small, tmp_path):
     if torch.cuda.is_available():
         pytest.skip('what is said where there is no GPU')
-    options = [*(option for option in small if not option.startswith('train_')), f'records={data}/val.jsonl',
+    options = [*(option for option in small if not option.startswith('train_')), f'records.train={data}/val.jsonl',
                f'image_root={data}/images', 'model.geometry=tiny', 'model.max_positions=256', 'image_size=96',
                'max_epochs=1', 'train_dataset.parts.0.scenes=8', 'val_dataset.indices=4']
     command = ('train.py', 'configs/falcon/base_mixed.py', '--work-dir', tmp_path)

@@ -99,7 +99,7 @@ def test_low_rank_matrices_are_loaded_beside_the_shards_of_what_is_frozen(option
     (tmp_path / 'cut/iter_3.pth').write_bytes((tmp_path / 'whole/iter_3.pth').read_bytes())
     run_on_two('train.py', lora, '--work-dir', tmp_path / 'cut', '--resume', '--cfg-options', *options)
     whole, cut = (weights(tmp_path / name / 'falcon.pth') for name in ('whole', 'cut'))
-    assert all('lora_' in name or name in ('vocabulary', 'base') for name in whole)
+    assert all('lora_' in name or name in ('vocabulary', 'base', 'scalings') for name in whole)
     assert distance(whole, weights(tmp_path / 'whole/iter_3.pth')) > 0 and distance(whole, cut) == 0
     run_on_two('test.py', lora, tmp_path / 'whole/falcon.pth', '--work-dir', tmp_path / 'test', '--cfg-options',
                *options)

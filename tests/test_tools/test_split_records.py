@@ -52,6 +52,22 @@ def test_scene_classes_are_shared_out_evenly(split):
         'train': {'sea.': 16, 'a field.': 16}, 'val': {'sea.': 2, 'a field.': 2}, 'test': {'sea.': 2, 'a field.': 2}}
 
 
+def test_many_classes_of_few_images_leave_no_part_empty(split):
+    records = [Record([f'{name}/{number}.png'], [], 'IMG_CLS', 'Classify.', f'class {name}.')
+               for name in range(30) for number in range(4)]
+    parts = split(records)
+    assert {part: len(images(found)) for part, found in parts.items()} == {'train': 96, 'val': 12, 'test': 12}
+    assert all(len({record['answer'] for record in parts[part]}) == 12 for part in ('val', 'test'))
+
+
+def test_a_file_that_is_read_is_not_written(tmp_path):
+    write_records(scenes(), tmp_path / 'train.jsonl')
+    before = (tmp_path / 'train.jsonl').read_bytes()
+    done = run_command('dataset_converters/split_records.py', tmp_path / 'train.jsonl', tmp_path)
+    assert done.returncode == 2 and 'is read, and would be written' in done.stderr
+    assert (tmp_path / 'train.jsonl').read_bytes() == before and len(list(tmp_path.iterdir())) == 1
+
+
 def test_images_of_a_pair_stay_together(split):
     chains = [Record([f'{number}_{date}.png', f'{number}_{date + 1}.png'], [], 'PIX_CHG', 'Find changes.', 'x')
               for number in range(20) for date in range(3)]
@@ -62,7 +78,8 @@ def test_images_of_a_pair_stay_together(split):
 
 
 def test_the_order_of_records_does_not_matter_and_the_seed_does(split):
-    records = scenes()
+    lakes = [Record([f'scenes/{number}.png'], [], 'IMG_CLS', 'Classify.', 'a lake.') for number in range(9)]
+    records = scenes() + lakes
     first, turned = (split(some, out=out) for some, out in ((records, 'first'), (records[::-1], 'turned')))
     other = split(records, '--seed', 1, out='other')
     assert images(first['test']) == images(turned['test']) != images(other['test'])
@@ -72,6 +89,11 @@ def test_a_part_without_a_share_is_not_written_and_records_without_an_image_are_
     parts = split([*scenes(10), Record([], [], '', 'What is a SAR image?', 'An image.')], '--ratio', 0.8, 0, 0.2)
     assert set(parts) == {'train', 'test'} and len(parts['train']) == 9
     assert not all(record['images'] for record in parts['train'])
+
+
+def test_records_without_an_image_are_never_lost(split):
+    parts = split([*scenes(10), Record([], [], '', 'What is a SAR image?', 'An image.')], '--ratio', 0, 0.5, 0.5)
+    assert [len(records) for records in parts.values()] == [6, 5]
 
 
 def test_too_few_images_are_refused_before_anything_is_written(tmp_path):

@@ -95,6 +95,13 @@ def test_the_truth_is_drawn_beside_the_answer(tmp_path):
     assert len(picture) > len(drawn(answer, tmp_path))
 
 
+def test_an_answer_that_is_right_is_seen_under_the_truth(tmp_path):
+    answer = Answer(bboxes=np.array([[8., 8., 24., 24.]]))
+    picture = drawn(answer, tmp_path, truth=answer)
+    blue, green = ((picture[:512] == shade).all(2).sum() for shade in ((0, 114, 178), (0, 200, 83)))
+    assert blue > 400 < green
+
+
 def test_of_endless_texts_some_lines_are_written(tmp_path):
     endless = '<poly>' + '<500>' * 1600 + '</poly>'
     picture = drawn(Answer(text=endless), tmp_path, prompt=endless, truth=Answer(text=endless))

@@ -4,7 +4,7 @@
 
 writes data/falcon/train.jsonl, val.jsonl and test.jsonl. All records of an image stay together, and so do images that
 are a pair anywhere; scene classes (IMG_CLS) are shared out evenly. The same seed gives the same split, whatever the
-order of the records. Records without an image come into train.
+order of the records. Records without an image come into the first file.
 """
 
 import argparse
@@ -14,10 +14,9 @@ from pathlib import Path
 
 from rich.progress import track
 
-from rstoolbox.datasets import make_split
 from rstoolbox.datasets.falcon import read_records, write_records
 from rstoolbox.datasets.falcon.record_files import at_least_one
-from rstoolbox.datasets.splits import PARTS
+from rstoolbox.datasets.splits import PARTS, seeded_place
 from rstoolbox.engine.errors import check_output, readable_errors, seed_number
 
 
@@ -30,20 +29,34 @@ def main():
     parser.add_argument('--seed', type=seed_number, default=0)
     parser.add_argument('--format', choices=('jsonl', 'json', 'parquet'), default='jsonl', help='default: jsonl')
     args = parser.parse_args()
+    if min(args.ratio) < 0 or not abs(sum(args.ratio) - 1) <= 1e-6:
+        parser.error(f'--ratio is three shares of sum 1, got {args.ratio}')
+    files = {part: Path(args.out, f'{part}.{args.format}') for part, share in zip(PARTS, args.ratio) if share}
+    for path in args.source:
+        if Path(path).resolve() in [file.resolve() for file in files.values()]:
+            parser.error(f"'{path}' is read, and would be written; name another folder than '{args.out}'")
     with readable_errors():
         check_output('OUT', args.out, folder=True)
         places, labels = related_images(args.source)
-        split = make_split(list(labels), list(labels.values()), args.ratio, args.seed)
-        wanted = [part for part, share in zip(PARTS, args.ratio) if share]
-        for part in wanted:
-            if not split.part(part):
+        parts = share_out(labels, dict(zip(PARTS, args.ratio)), args.seed)
+        counts = {part: sum(other == part for other in parts.values()) for part in files}
+        for part, count in counts.items():
+            if not count:
                 raise ValueError(f'{part} would have no image: there are {len(labels)} (pairs of) images to share out '
                                  f'by {args.ratio}. Take another --ratio.')
-        for part in wanted:
-            chosen, path = set(split.part(part)), Path(args.out, f'{part}.{args.format}')
-            written = write_records((record for record in track(records(args.source), part, total=None)
-                                     if (places[key(record)] in chosen if record.images else part == 'train')), path)
-            print(f'{path}: {written} records of {len(chosen)} (pairs of) images')
+        for part, path in files.items():
+            chosen = (record for record in track(records(args.source), part, total=None)
+                      if (parts[places[key(record)]] if record.images else next(iter(files))) == part)
+            print(f'{path}: {write_records(chosen, path)} records of {counts[part]} (pairs of) images')
+
+
+def share_out(labels, shares, seed):
+    """The part of each name: class by class, in a random order, each time that which lacks most of its share."""
+    parts, counts = {}, dict.fromkeys(shares, 0)
+    for number, name in enumerate(sorted(labels, key=lambda name: (labels[name], seeded_place(seed, name))), 1):
+        parts[name] = max(shares, key=lambda part: shares[part] * number - counts[part])
+        counts[parts[name]] += 1
+    return parts
 
 
 def records(paths):
@@ -72,7 +85,7 @@ def related_images(paths):
             first, last = sorted((root(names[0]), root(name)))
             parent[last] = first
         if record.task == 'IMG_CLS' and names:
-            classes.setdefault(names[0], record.answer)
+            classes[names[0]] = min(classes.get(names[0], record.answer), record.answer)
     places = {name: root(name) for name in parent}
     labels = {}
     for name in sorted(places):

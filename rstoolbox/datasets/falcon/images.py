@@ -75,7 +75,9 @@ def load_mask(path, colours=False):
     image = _open(path)
     if image is None or (_is_deep(image) and len(image.getbands()) > 1):
         whole_crop((), image_size(path), path)
-        return read_values(path)
+        values = read_values(path)
+        # Colours of eight bits that were written in sixteen are the same colours: 255 is 65,535 there.
+        return np.uint8(values // 257) if values.dtype == np.uint16 and not (values % 257).any() else values
     with image:
         if len(image.getbands()) > 1 or (colours and image.mode == 'P'):
             return load_image(path)
@@ -83,9 +85,11 @@ def load_mask(path, colours=False):
 
 
 def _is_deep(image):
-    """Whether an opened image has more than eight bits a sample; Pillow cuts those of colours off, without a word."""
+    """Whether an opened image may have more than eight bits a sample; Pillow cuts those of colours off, in silence."""
+    if image.format == 'JPEG2000':  # of which GDAL tells more
+        return True
     bits = max(image.tag_v2.get(BITS_PER_SAMPLE, (1,))) if image.format == 'TIFF' else 8
-    return bits > 8 or image.mode.startswith(('I', 'F')) or any(';16' in str(tile.args) for tile in image.tile)
+    return bits > 8 or image.mode.startswith(('I', 'F')) or any(';16' in str(tile[3]) for tile in image.tile)
 
 
 def _loaded(image, path, crop=()):

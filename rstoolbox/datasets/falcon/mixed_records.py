@@ -1,6 +1,7 @@
 """Several sets of instruction records, each with images of its own, as one to train on."""
 
 from itertools import chain, repeat
+from numbers import Integral
 
 import numpy as np
 from torch.utils.data import ConcatDataset
@@ -26,14 +27,15 @@ class MixedRecords(ConcatDataset):
     metainfo = {}  # mmengine warns of a data set that has none
 
     def __init__(self, parts, repeats=None):
-        repeats = [1] * len(parts) if repeats is None else list(repeats)
-        counts = all(isinstance(times, int) and times > 0 for times in repeats)
-        if not parts or len(repeats) != len(parts) or not counts:
+        repeats = [1] * len(parts) if repeats is None else repeats
+        if not parts or np.shape(repeats) != (len(parts),) or not all(
+                isinstance(times, Integral) and times > 0 for times in repeats):
             raise ValueError('MixedRecords takes one data set or more, and for each how many times it comes, 1 or '
                              f'more; got {len(parts)} parts and repeats={repeats}.')
         self.parts = [DATASETS.build(part) if isinstance(part, dict) else part for part in parts]
         for number, part in enumerate(self.parts, 1):
-            if not (hasattr(part, 'image_keys') and hasattr(part, 'answer_lengths')):
+            # Of the class: to read them takes a while where there are millions.
+            if not (hasattr(type(part), 'image_keys') and hasattr(type(part), 'answer_lengths')):
                 raise TypeError(f'MixedRecords: part {number} is a {type(part).__name__}, which holds no instruction '
                                 'records; expected a data set such as FalconSFT.')
         self._numbers = list(chain.from_iterable(map(repeat, range(len(parts)), repeats)))
@@ -42,15 +44,17 @@ class MixedRecords(ConcatDataset):
     @property
     def image_keys(self):
         """np.ndarray: A number for each item; those of one image have the same, but not those of a repetition."""
+        keys = [part.image_keys for part in self.parts]
+        counts = [keys[number].max() + 1 for number in self._numbers]
         # A record that comes again must not stand beside itself in a batch.
-        counts = [part.image_keys.max() + 1 for part in self.datasets]
         starts = np.cumsum([0, *counts[:-1]])
-        return np.concatenate([part.image_keys + start for part, start in zip(self.datasets, starts)])
+        return np.concatenate([keys[number] + start for number, start in zip(self._numbers, starts)])
 
     @property
     def answer_lengths(self):
         """np.ndarray: Length in bytes of each item's answer."""
-        return np.concatenate([part.answer_lengths for part in self.datasets])
+        lengths = [part.answer_lengths for part in self.parts]
+        return np.concatenate([lengths[number] for number in self._numbers])
 
     def __getitem__(self, index):
         item = super().__getitem__(index)

@@ -142,7 +142,8 @@ def _percentiles(values, path):
 
 
 def _stretched(values, low, high):
-    scaled = np.clip((values.filled(low) - low) / max(high - low, 1e-12), 0, 1)
+    # What is of one value is grey: black is what was not measured.
+    scaled = np.clip((values.filled(low) - low) / (high - low) if high > low else values.filled(low) - low + 0.5, 0, 1)
     return np.ma.array(np.uint8(scaled * 255), mask=values.mask)
 
 

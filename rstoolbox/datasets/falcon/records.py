@@ -6,8 +6,11 @@ from dataclasses import dataclass, field, fields
 
 import pyarrow as pa
 
-# A mark for each image, then the tag, each on a line of its own; a tag in capitals may stand before the prompt, too.
-HEADER = re.compile(r'(?:\s*<image>[ \t]*\r?\n?)*(?:\s*\[([A-Za-z_]+)\][ \t]*\r?\n|\s*\[([A-Z]+(?:_[A-Z]+)+)\][ \t]*)?')
+from rstoolbox.registry import HEADS
+
+# A mark for each image, then the tag, each on a line of its own.
+HEADER = re.compile(r'(?:\s*<image>[ \t]*\r?\n?)*(?:\s*\[([A-Za-z_]+)\][ \t]*\r?\n)?')
+TAG = re.compile(r'\s*\[([A-Z_]+)\][ \t]*')  # on the line of the prompt
 IMAGE_LINE = '<image>\n'
 HALF = re.compile('[\ud800-\udfff]')  # of a character that JSON may spell in two; UTF-8 cannot hold it
 
@@ -52,11 +55,10 @@ def parse_record(entry, where):
         near = difflib.get_close_matches('conversations', entry, n=1)
         raise ValueError(f'{where} has no "conversations" and no "prompt" with "answer"'
                          + (f'; did you mean that by "{near[0]}"?' if near else f', only {sorted(entry)}.'))
-    others = {str(name).lower(): name for name in values if name not in names}
     for name in names:
-        near = ['tag'] if name == 'task' and 'tag' in others else difflib.get_close_matches(name, others, 1, cutoff=0.8)
-        if near and name not in values:
-            raise ValueError(f'{where} has "{others[near[0]]}", which means nothing; "{name}" does.')
+        near = _near(name, {str(other).lower(): other for other in values if other not in names})
+        if near is not None and name not in values and (near != 'tag' or values['tag'] in HEADS):
+            raise ValueError(f'{where} has "{near}", which means nothing; "{name}" does.')
     record = Record(**{name: values[name] for name in names if values.get(name) is not None})
     for name in ('task', 'prompt', 'answer', 'category'):
         if not isinstance(getattr(record, name), str):
@@ -79,6 +81,7 @@ def parse_record(entry, where):
             raise ValueError(f'{where} has an empty {name}.')
         # Lines that end as on Windows are the same lines.
         setattr(record, name, getattr(record, name).replace('\r\n', '\n'))
+    record.references = [text.replace('\r\n', '\n') for text in record.references]
     return record
 
 
@@ -109,9 +112,21 @@ def _parse_conversations(turns, where):
         raise ValueError(f'{where}: "conversations" must be two objects with a text as "content", the instruction and '
                          'the answer.')
     header = HEADER.match(texts[0])
-    found = dict(prompt=texts[0][header.end():], answer=texts[1])
-    task = header[1] or header[2]
+    task, end = header[1], header.end()
+    inline = None if task else TAG.match(texts[0], end)
+    if inline and inline[1] in HEADS:
+        task, end = inline[1], inline.end()
+    found = dict(prompt=texts[0][end:], answer=texts[1])
     return found | dict(task=task) if task else found
+
+
+def _near(name, others):
+    """The key that was probably meant by a name that is missing; those of other tools mean something else."""
+    if name in ('images', 'crop'):
+        near = difflib.get_close_matches(name, others, n=1, cutoff=0.85)
+    else:
+        near = [other for other in (name, f'{name}s', name[:-1], 'tag' if name == 'task' else name) if other in others]
+    return others[near[0]] if near else None
 
 
 def _parse_crop(crop, where):

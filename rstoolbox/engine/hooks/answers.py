@@ -10,6 +10,7 @@ from rstoolbox.evaluation import write_dump
 from rstoolbox.heads import head_for, split_canvas
 from rstoolbox.heads.shapes import RegionSlot
 from rstoolbox.registry import HOOKS
+from rstoolbox.structures import Answer
 from rstoolbox.visualization.answer import draw_answer
 
 
@@ -31,7 +32,8 @@ class ShowAnswersHook(Hook):
             images = split_canvas(pixels) if head is not None and head.num_images == 2 else (pixels,)
             region = head.region(sample.prompt, sample.image_size) if isinstance(head, RegionSlot) else None
             draw_answer(images, sample.pred_answer, self.folder / f'{sample.sample_id}_{sample.task}.png',
-                        sample.prompt, region, sample.get('category') or '', sample.get('gt_answer'))
+                        sample.prompt, region, sample.get('category') or '',
+                        sample.get('gt_answer', Answer(text=sample.answer)))
 
 
 @HOOKS.register_module()

@@ -15,7 +15,7 @@ from ..finite import check_finite
 from .cell_loss import CellLoss
 from .folder import load_folder, save_folder
 from .generation import check_rules, generate, head_of, read_answer
-from .lora import add_lora, merge_lora, scalings, weights_fingerprint
+from .lora import add_lora, check_scalings, merge_lora, scalings, weights_fingerprint
 from .network import answer_logits, build_network, decode, encode, image_cells, image_tokens, network_config
 from .preprocessor import FalconPreprocessor
 from .smooth_start import start_smoothly
@@ -264,10 +264,8 @@ class Falcon(BaseModel):
         if self.lora and not torch.equal(given['base'].cpu(), self.base.cpu()):
             raise CheckpointError('the low-rank matrices of the checkpoint were trained upon other weights than those '
                                   'of pretrained. Give the folder that they were trained with')
-        if self.lora and not torch.allclose(given['scalings'].cpu().float(), self.scalings.cpu().float(), rtol=0.01):
-            raise CheckpointError('the low-rank matrices of the checkpoint were trained with another lora_alpha or '
-                                  f'use_rslora: multiplied by {given["scalings"][0]:g}, and here by '
-                                  f'{self.scalings[0]:g}. Give the lora that they were trained with')
+        if self.lora:
+            check_scalings(given['scalings'], self.scalings)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def _frozen(self):

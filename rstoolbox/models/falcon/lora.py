@@ -6,10 +6,12 @@ only A and B are trained.
 
 import difflib
 import hashlib
+import math
 
 import torch
 from mmengine.logging import print_log
 
+from ..checkpoint import CheckpointError
 from .network import is_tied
 from .optional import optional
 
@@ -33,9 +35,9 @@ def add_lora(network, target_modules=ATTENTION, **arguments):
         ValueError: If a target names no module, or one that cannot be adapted, with the nearest names; or if another
             argument is none of peft's, or leaves nothing to learn.
     """
-    if not arguments.get('lora_alpha', 1) > 0:
-        raise ValueError(f"lora.lora_alpha is {arguments['lora_alpha']}, but what scales the low-rank matrices is more "
-                         'than 0')
+    alpha = arguments.get('lora_alpha', 1)
+    if isinstance(alpha, bool) or not isinstance(alpha, (int, float)) or not alpha > 0:
+        raise ValueError(f'lora.lora_alpha is {alpha!r}, but what scales the low-rank matrices is a number above 0')
     targets = [target_modules] if isinstance(target_modules, str) else list(target_modules)
     modules = dict(network.named_modules())
     for target in targets:
@@ -73,6 +75,16 @@ def scalings(network):
     """What the low-rank matrices are multiplied by, one number for each adapted module, as (N,) float32."""
     tuned = [module for module in network.modules() if isinstance(module, peft.tuners.tuners_utils.BaseTunerLayer)]
     return torch.tensor([scale for module in tuned for scale in module.scaling.values()])
+
+
+def check_scalings(trained, own):
+    """Raise a CheckpointError where low-rank matrices were trained to be multiplied by other numbers (N,) than here."""
+    pairs = [(float(one), float(other)) for one, other in zip(trained, own)]
+    differing = [pair for pair in pairs if not math.isclose(*pair, rel_tol=0.01)]  # either may be of half precision
+    if differing:
+        raise CheckpointError('the low-rank matrices of the checkpoint were trained with another lora_alpha or '
+                              'use_rslora: multiplied by {:g}, and here by {:g}. Give the lora that they were trained '
+                              'with'.format(*differing[0]))
 
 
 def merge_lora(network):

@@ -56,7 +56,7 @@ def test_the_sampler_groups_the_images_of_a_mixture(parts):
     assert abs(order.index(0) - order.index(2)) == 1  # both about the first part's a.png
 
 
-@pytest.mark.parametrize('repeats', [[1], [0, 1], [1.5, 1]])
+@pytest.mark.parametrize('repeats', [[1], [0, 1], [1.5, 1], 2, 'ab'])
 def test_repeats_that_do_not_fit_are_refused(parts, repeats):
     with pytest.raises(ValueError, match=r'for each how many times it comes, 1 or more; got 2 parts and repeats='):
         MixedRecords(parts, repeats)

@@ -104,6 +104,18 @@ def test_colours_of_16_bits_are_not_cut_to_eight(tmp_path, kind):
     assert np.array_equal(load_mask(tmp_path / kind), bands.transpose(1, 2, 0))
 
 
+def test_colours_of_a_mask_that_was_written_in_16_bits_are_those_of_eight(tmp_path):
+    colours = np.array([[[255, 0, 0], [0, 0, 63]]], np.uint8)
+    with rasterio.open(tmp_path / 'a.png', 'w', driver='PNG', count=3, height=1, width=2, dtype=np.uint16) as target:
+        target.write(colours.transpose(2, 0, 1) * np.uint16(257))
+    mask = load_mask(tmp_path / 'a.png')
+    assert mask.dtype == np.uint8 and np.array_equal(mask, colours)
+
+
+def test_an_image_of_one_value_is_grey(tmp_path):
+    assert (load_image(write(tmp_path / 'a.tif', np.full((3, 4, 4), 65535, np.uint16))) == 127).all()
+
+
 def test_grey_with_alpha_multiplied_in_is_read(tmp_path):
     values = np.stack([np.full((4, 4), 90), np.full((4, 4), 255)]).astype(np.uint8)
     with rasterio.open(tmp_path / 'a.tif', 'w', driver='GTiff', count=2, height=4, width=4, dtype=np.uint8,

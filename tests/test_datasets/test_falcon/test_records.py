@@ -193,7 +193,7 @@ def test_what_is_no_store_is_refused(tmp_path):
                                    for rows in (2, 3)])
     with pa.OSFile(str(tmp_path / 'foreign.arrow'), 'wb') as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
         writer.write_table(table)
-    with pytest.raises(ValueError, match='foreign.arrow.* was written by something else'):
+    with pytest.raises(ValueError, match='foreign.arrow.* was written by something else.*in parts of equal size'):
         RecordStore(tmp_path / 'foreign.arrow')
 
 
@@ -244,7 +244,7 @@ def test_a_tag_is_read_wherever_it_stands_before_the_prompt(tmp_path, head):
     assert (record.task, record.prompt) == ('REG_DET_HBB', 'Detect all ship.\nUse boxes.')
 
 
-@pytest.mark.parametrize('words', ['[a note] Count.', '[TODO] Count.', '[x]Count.'])
+@pytest.mark.parametrize('words', ['[a note] Count.', '[TODO] Count.', '[x]Count.', '[SAR_IMAGE] Count.', '[NDVI_MAP]'])
 def test_other_brackets_belong_to_the_prompt(tmp_path, words):
     path = tmp_path / 'records.json'
     path.write_text(json.dumps([dict(images=['a.png'], conversations=[dict(content=words), dict(content='1.')])]))
@@ -252,12 +252,18 @@ def test_other_brackets_belong_to_the_prompt(tmp_path, words):
     assert (record.task, record.prompt) == ('', words)
 
 
-@pytest.mark.parametrize('key, meant', [('tag', 'task'), ('Task', 'task'), ('categorie', 'category'),
+@pytest.mark.parametrize('key, meant', [('tag', 'task'), ('Task', 'task'), ('categorys', 'category'),
                                         ('reference', 'references')])
 def test_a_key_that_means_nothing_is_named(tmp_path, key, meant):
     (tmp_path / 'records.jsonl').write_text(json.dumps({'prompt': 'a', 'answer': 'b', key: 'REG_DET_HBB'}))
     with pytest.raises(ValueError, match=f'record 1 .*has "{key}", which means nothing; "{meant}" does'):
         list(read_records(tmp_path / 'records.jsonl'))
+
+
+def test_keys_of_other_tools_are_passed_over(tmp_path):
+    others = dict(image_id=1, category_id=3, tag='winter', preference=1, question_id=2, id=7)
+    (tmp_path / 'records.jsonl').write_text(json.dumps(dict(prompt='a', answer='b', images=['a.png'], **others)))
+    assert list(read_records(tmp_path / 'records.jsonl')) == [Record(['a.png'], prompt='a', answer='b')]
 
 
 @pytest.mark.parametrize('ending', ['json', 'jsonl', 'parquet'])

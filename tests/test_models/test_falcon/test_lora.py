@@ -71,6 +71,7 @@ def test_merged_it_is_an_ordinary_model_with_the_same_loss(build, batch, folder,
     (dict(rank=4), 'rank.*peft.LoraConfig'),
     (dict(r=0), 'r. should be a positive integer.*peft.LoraConfig'),
     (dict(lora_alpha=0), 'lora_alpha is 0, but what scales'),
+    (dict(lora_alpha='8'), "lora_alpha is '8', but what scales"),
 ])
 def test_wrong_targets_are_explained(build, folder, lora, message):
     with pytest.raises(ValueError, match=message):
