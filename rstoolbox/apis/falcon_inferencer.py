@@ -15,7 +15,6 @@ from rstoolbox.datasets.falcon.images import SUFFIXES, image_size, load_image
 from rstoolbox.engine.config import resolve
 from rstoolbox.engine.errors import check_output, read_config
 from rstoolbox.heads import compose_canvas, head_for
-from rstoolbox.heads.image_level import LabelHead
 from rstoolbox.models.falcon import Falcon
 from rstoolbox.models.falcon.generation import check_rules
 from rstoolbox.models.falcon.lora import weights_fingerprint
@@ -172,7 +171,7 @@ def as_dict(sample):
                 text=answer.text, labels=list(answer.labels), count=answer.count,
                 bboxes=np.round(answer.bboxes, 2).tolist(), quads=np.round(answer.quads, 2).tolist(),
                 polygons=[[np.round(ring, 2).tolist() for ring in rings] for rings in answer.polygons],
-                scores=None if answer.scores is None else np.round(answer.scores, 4).tolist(),
+                scores=None if answer.scores is None else [float(f'{score:.4g}') for score in answer.scores],
                 failures=answer.failures)
 
 
@@ -219,7 +218,7 @@ def _expanded(entry):
 
 
 def _check_classes(classes, head, model):
-    if not isinstance(head, LabelHead):
+    if not head.names_classes:
         raise ValueError(f'{head.tag} does not answer with class names: leave classes out.')
     if model.constraint is None:
         raise ValueError('Only a model that is held to the grammar of its tasks (constrain=True) keeps to classes.')

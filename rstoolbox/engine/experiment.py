@@ -13,10 +13,11 @@ from .config import ConfigError, resolve, runner_config
 from .preflight import PENDING, located
 from .report import write_report
 from .runner import build_runner, runner_class, starting_point
+from .same_run import check_same_run
 from .sharded_runner import ShardedRunner
 from .stages import build_stage
 from .testing import test_once
-from .train_stage import TrainStage
+from .train_stage import RUN_KEYS, TrainStage
 
 
 class Experiment:
@@ -194,13 +195,16 @@ def train(cfg, work_dir, resume=False, load_from=None, **values):
 
     Raises:
         FileNotFoundError: If ``load_from`` does not exist.
+        ConfigError: If a run is to go on that was begun with other settings.
     """
     if load_from is not None and not Path(load_from).is_file():
         raise FileNotFoundError(f"There is no checkpoint '{load_from}' to resume from.")
     if cfg.get('stages'):
         return Experiment(cfg, work_dir, resume, load_from, **values).run()
     start = starting_point(work_dir, resume, *checkpoints(cfg, work_dir, resume, load_from))
-    return build_runner(runner_config(cfg, work_dir=str(work_dir), **start, **values)).train()
+    config = runner_config(cfg, work_dir=str(work_dir), **start, **values)
+    check_same_run(config, RUN_KEYS, work_dir, start['load_from'] if start['resume'] else None)
+    return build_runner(config).train()
 
 
 def checkpoints(cfg, work_dir, resume, load_from):

@@ -20,6 +20,7 @@ from rstoolbox.structures import write_json
 from rstoolbox.structures.files import write_whole
 from rstoolbox.version import __version__
 
+from .config_checks import ConfigError
 from .config_text import readable
 from .cpu_amp import check_amp
 
@@ -94,6 +95,12 @@ class Runner(mmengine.runner.Runner):
             # configs that come from a package name it in every type; mmengine would hand that on to the function
             collate = {key: value for key, value in dataloader['collate_fn'].items() if key != '_scope_'}
             dataloader = dict(dataloader, collate_fn=collate)
+        if isinstance(dataloader, dict) and isinstance(dataloader.get('sampler'), dict):
+            sampled = dataloader['sampler'].get('batch_size', dataloader.get('batch_size'))
+            if sampled != dataloader.get('batch_size'):  # it would group, and skip on resuming, by other batches
+                raise ConfigError(f'the sampler draws batches of {sampled} and the loader makes batches of '
+                                  f"{dataloader['batch_size']}; set batch_size alone, which the shipped configs give "
+                                  'to both.')
         return mmengine.runner.Runner.build_dataloader(dataloader, *args, **kwargs)
 
     def _record(self):

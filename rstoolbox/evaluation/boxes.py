@@ -7,6 +7,7 @@ from .record import percentage
 
 THRESHOLDS = tuple(round(0.05 * step, 2) for step in (2, 4, 6, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19))
 COCO_THRESHOLDS = THRESHOLDS[4:]
+ROUNDING = 1e-9  # an overlap of just a threshold, computed in pixels, may come out so much below it
 
 
 def box_iou(first, second):
@@ -72,7 +73,7 @@ def match(overlaps, order, threshold):
     hits = np.zeros(len(overlaps), bool)
     taken = set()
     if overlaps.size:
-        best, reached = overlaps.argmax(1), overlaps.max(1) >= threshold
+        best, reached = overlaps.argmax(1), overlaps.max(1) >= threshold - ROUNDING
         for index in order:
             if reached[index] and best[index] not in taken:
                 taken.add(best[index])

@@ -66,7 +66,8 @@ def coco_scores(references, captions):
         bleu, _ = Bleu(4).compute_score(references, captions)
     return {**{f'BLEU-{order}': float(value) for order, value in enumerate(bleu, 1)},
             'ROUGE-L': float(Rouge().compute_score(references, captions)[0]),
-            'CIDEr': float(Cider().compute_score(references, captions)[0])}
+            # It weighs words by how many references have them, and stops where there is no word.
+            'CIDEr': float(Cider().compute_score(references, captions)[0]) if any(map(any, references.values())) else 0}
 
 
 def texts_of(record):

@@ -5,6 +5,8 @@ from collections import Counter
 import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 
+from rstoolbox.heads.grammar import NUM_BINS
+
 from .boxes import in_fixed_order, ranking, score_objects
 
 AREAS = ('all', 'small', 'medium', 'large')
@@ -46,9 +48,9 @@ def _precision(records, names):
         asked[record.image_id, category] += 1
         image = record.image_id, asked[record.image_id, category]
         place = dict(image_id=images.setdefault(image, len(images) + 1), category_id=1 + names.index(category))
-        truths += [place | _box(box) | dict(id=number, iscrowd=0)
+        truths += [place | _box(box, record.image_size) | dict(id=number, iscrowd=0)
                    for number, box in enumerate(record.truth.bboxes, len(truths) + 1)]
-        predictions += [place | _box(box) | dict(id=number, score=float(score))
+        predictions += [place | _box(box, record.image_size) | dict(id=number, score=float(score))
                         for number, (box, score) in enumerate(zip(record.prediction.bboxes, confidence),
                                                               len(predictions) + 1)]
     if not truths:
@@ -70,10 +72,12 @@ def _coco(frame, annotations):
     return coco
 
 
-def _box(box):
-    x, y, right, bottom = map(float, box)
-    width, height = max(right - x, 0.), max(bottom - y, 0.)
-    return dict(bbox=[x, y, width, height], area=width * height)
+def _box(box, size):
+    """Its area in pixels, and itself in bins: of whole ones an overlap of just a threshold is that at any size."""
+    width, height = np.maximum(box[2:] - box[:2], 0)
+    x, y, right, bottom = np.round(box / np.tile(size or (NUM_BINS, NUM_BINS), 2) * NUM_BINS, 6)
+    return dict(bbox=[float(x), float(y), float(max(right - x, 0)), float(max(bottom - y, 0))],
+                area=float(width * height))
 
 
 def _mean(precision):

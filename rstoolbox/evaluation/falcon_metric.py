@@ -9,6 +9,7 @@ from mmengine.logging import MMLogger
 from rich.console import Console
 from rich.table import Table
 
+from rstoolbox.heads import head_for
 from rstoolbox.registry import METRICS
 from rstoolbox.structures import nearest
 
@@ -18,11 +19,8 @@ KEYS = ('task', 'pred_answer', 'gt_answer')
 OPTIONAL_KEYS = ('image_size', 'category', 'image_id', 'prompt', 'references')
 
 
-# Where the scorer of each kind of task is, by variant. Imported when a task needs it, for the libraries are optional.
-KINDS = dict(IMG_CLS='classification', IMG_VQA='vqa', IMG_CT='counting', IMG_CAP='captions',
-             IMG_CAP_DETAILED='captions', REG_CLS_HBB='classification', REG_CLS_OBB='classification', REG_DET_HBB='hbb',
-             REG_DET_OBB='obb', REG_VG='grounding', REG_CAP='captions', PIX_CLS='classification', PIX_SEG='masks',
-             PIX_CHG='masks')
+# Where the scorer of each kind of task is (TaskHead.scored_as), by variant. Imported when a task needs it, for the
+# libraries are optional.
 SCORERS = dict(
     sound=dict(classification='text.score_classification', vqa='text.score_vqa', counting='text.score_counting',
                captions='caption.score_captions', hbb='coco.score_hbb', obb='boxes.score_obb',
@@ -112,7 +110,7 @@ def score_records(records, variant='sound'):
     for record in records:
         groups.setdefault(record.task, []).append(record)
     scalars, report = {}, {}
-    for task in filter(groups.get, TASKS):
+    for task in (*filter(groups.get, TASKS), *sorted(groups.keys() - set(TASKS))):
         report[task] = dict(num_samples=len(groups[task]), metrics={})
         if unread := sum(record.truth.failures > 0 for record in groups[task]):
             report[task]['unreadable_truths'] = unread
@@ -135,14 +133,26 @@ def scorer_of(task, variant):
     """Return the function that scores records of ``task``.
 
     Raises:
-        ValueError: If the task is unknown or a library that it needs is not installed.
+        ValueError: If the task is unknown, its head names no kind there is, or a library that it needs is not
+            installed.
     """
     check_task(task)
-    module, function = SCORERS[variant][KINDS[task]].split('.')
+    kind, kinds = head_for(task).scored_as, SCORERS[variant]
+    if kind is None:
+        return _not_scored
+    if kind not in kinds:
+        raise ValueError(f"The head of {task} is scored_as '{kind}'{nearest(kind, kinds)}; expected one of "
+                         f'{", ".join(kinds)}.')
+    module, function = kinds[kind].split('.')
     try:
         return getattr(import_module(f'{__package__}.{module}'), function)
     except ModuleNotFoundError as error:
         raise ValueError(f"Scoring {task} needs the library '{error.name}': pip install -e .[falcon]") from None
+
+
+def _not_scored(records):
+    raise NotScorable(f'The head of {records[0].task} does not say how it is scored (scored_as); a metric of its own '
+                      'may.')
 
 
 def format_scores(report, variant):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .boxes import box_iou, reading_rates
+from .boxes import ROUNDING, box_iou, reading_rates
 from .record import percentage
 
 THRESHOLDS = (0.25, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -26,7 +26,7 @@ def score_grounding(records):
                          else not any(map(len, pair)) and not record.prediction.failures
                          for record, pair in zip(records, pairs)], np.float64)
     intersections, unions = map(sum, zip(*(_areas(*pair) for pair in pairs)))
-    accuracy = {threshold: percentage(overlaps >= threshold) for threshold in THRESHOLDS}
+    accuracy = {threshold: percentage(overlaps >= threshold - ROUNDING) for threshold in THRESHOLDS}
     scalars = {'Acc@0.5': accuracy[0.5], 'mIoU': 100 * float(overlaps.mean()),
                'cIoU': 100 * float(intersections / unions) if unions else None,
                **reading_rates(records, 'bboxes')}

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rstoolbox.registry import HEADS
 from rstoolbox.structures import Answer, nearest
 
 TASKS = ('IMG_CLS', 'IMG_VQA', 'IMG_CT', 'IMG_CAP', 'IMG_CAP_DETAILED', 'REG_CLS_HBB', 'REG_CLS_OBB', 'REG_DET_HBB',
@@ -23,7 +24,7 @@ class ScoredRecord:
     """A prediction, its ground truth and what is needed to score one against the other.
 
     Attributes:
-        task (str): One of :data:`TASKS`.
+        task (str): One of :data:`TASKS`, or one that a plug-in registered.
         prediction (Answer): What the model answered, in pixels.
         truth (Answer): The annotation, in pixels.
         image_size (tuple[int, int], optional): (width, height) of the image that the coordinates lie on. Masks need it.
@@ -91,10 +92,10 @@ class ScoredRecord:
 
 
 def check_task(task):
-    """Raise ValueError, with the nearest one, if ``task`` is none of :data:`TASKS`."""
-    if task not in TASKS:
+    """Raise ValueError, with the nearest one, if ``task`` is none of :data:`TASKS` and no plug-in registered it."""
+    if task not in TASKS and not (isinstance(task, str) and task and task in HEADS):
         raise ValueError(f"There is no task '{task}'{nearest(str(task).upper(), TASKS, 0.3)}. The tasks are "
-                         f'{", ".join(TASKS)}.')
+                         f'{", ".join(HEADS.known_names())}.')
 
 
 def check_variant(variant):

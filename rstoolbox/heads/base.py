@@ -24,11 +24,16 @@ class TaskHead:
         tag (str): The task's name, such as 'REG_DET_OBB'.
         num_images (int): How many images the task is about, 1 or a pair of dates.
         prompts (tuple[str]): Wordings of the prompt with their slots in braces; the first is the published one.
+        scored_as (str, optional): How ``FalconMetric`` scores answers: 'classification', 'vqa', 'counting', 'captions',
+            'hbb', 'obb', 'grounding' or 'masks'; without one it leaves the task to metrics of its own.
+        names_classes (bool): Whether answers are class names, so that :meth:`pattern` makes use of ``classes``.
     """
 
     tag = ''
     num_images = 1
     prompts = ()
+    scored_as = None
+    names_classes = False
 
     def __init__(self, coordinate=COORDINATE):
         if coordinate.count('{}') != 1 or not re.fullmatch(r'<(loc_)?\{\}>', coordinate):
@@ -62,6 +67,10 @@ class TaskHead:
         for name in self.slots:
             if name not in slots:
                 raise ValueError(f"The prompt of {self.tag} needs '{name}': {self.prompts[0]!r}.")
+        whole = self.read_prompt(slots['category']) if isinstance(slots.get('category'), str) else None
+        if whole:
+            raise ValueError(f"'category' of {self.tag} is a class, but {slots['category']!r} is a whole prompt; give "
+                             f"'{whole['category']}'.")
         template = self.prompts[self._index(paraphrase)]
         return template.format(**{name: self.write_slot(name, value, image_size) for name, value in slots.items()})
 

@@ -57,10 +57,11 @@ class AnswerConstraint:
         return AnswerProcessor(automata, self._ceilings, max_length, answer_start)
 
     def _automaton(self, head, classes):
-        expression = head.pattern(classes)
-        if expression not in self._automata:
-            self._automata[expression] = TokenAutomaton(expression, self._vocabulary)
-        return self._automata[expression]
+        # An expression over thousands of classes takes long to write and to hash, for every sample of every batch.
+        key = type(head), repr(sorted(vars(head).items())), classes and tuple(classes)
+        if key not in self._automata:
+            self._automata[key] = TokenAutomaton(head.pattern(classes), self._vocabulary)
+        return self._automata[key]
 
 
 class AnswerProcessor(LogitsProcessor):

@@ -5,7 +5,7 @@ import re
 from ..registry import HEADS
 from ..structures import Answer
 from .base import TaskHead, drop_full_stop, says_absent
-from .grammar import strip_special_tokens
+from .grammar import IMAGE, STRUCTURE, strip_special_tokens
 from .patterns import labels_pattern, number_pattern, text_pattern
 
 # Few enough digits for any number type.
@@ -20,13 +20,17 @@ class LabelHead(TaskHead):
     """
 
     several = False
+    scored_as = 'classification'
+    names_classes = True
 
     def encode(self, annotation, image_size=None):
         return f'{", ".join(self._names(annotation.labels))}.'
 
     def decode(self, text, image_size=None):
+        if says_absent(text):
+            return Answer(text=strip_special_tokens(text))
         labels = [label.strip() for label in drop_full_stop(text).split(',')]
-        labels = [label for label in labels if label]
+        labels = list(dict.fromkeys(filter(None, labels)))  # said twice, it is one
         return Answer(text=strip_special_tokens(text), labels=labels, failures=int(not labels))
 
     def pattern(self, classes=None):
@@ -37,14 +41,16 @@ class LabelHead(TaskHead):
             raise ValueError(f'{self.tag} answers with a list of class names, but the list given is {labels!r}.')
         names = [' '.join(str(label).split()) for label in labels]
         for name in names:
-            if not name or ',' in name:
-                raise ValueError(f"{self.tag} cannot write the label '{name}': labels are not empty, and a comma "
-                                 'stands between labels.')
+            if not name or ',' in name or any(token in name for token in (*STRUCTURE, IMAGE)):
+                raise ValueError(f"{self.tag} cannot write the label '{name}': labels are not empty, hold no special "
+                                 'token, and a comma stands between labels.')
         return names
 
 
 class CaptionHead(TaskHead):
     """One or more sentences, kept as they are."""
+
+    scored_as = 'captions'
 
     def encode(self, annotation, image_size=None):
         return _text_of(annotation, self.tag)
@@ -77,6 +83,7 @@ class VisualQuestionAnswering(TaskHead):
     """Answer a question in a few words."""
 
     tag = 'IMG_VQA'
+    scored_as = 'vqa'
     prompts = (
         '{question}',
         'Answer the question about the image.\n{question}',
@@ -101,6 +108,7 @@ class Counting(TaskHead):
     """Count the objects of a class; none is 0."""
 
     tag = 'IMG_CT'
+    scored_as = 'counting'
     prompts = (
         'Count the number of {category}.',
         'How many {category} are there in the image?',

@@ -65,6 +65,7 @@ class VisualGrounding(BoxHead):
     """Find the one object that a text describes."""
 
     tag = 'REG_VG'
+    scored_as = 'grounding'
     prompts = (
         'Detect an area that matches the description.\n{text}\nUse horizontal bounding boxes.',
         'Find what the description is about.\n{text}\nUse horizontal bounding boxes.',

@@ -21,6 +21,8 @@ from .patterns import box_pattern, polygon_pattern, quad_pattern, shapes_pattern
 class BoxHead(TaskHead):
     """Horizontal boxes; none is written as a sentence."""
 
+    scored_as = 'hbb'
+
     def encode(self, annotation, image_size):
         boxes = _upright(_rows(annotation, 'bboxes', 4, self.tag))
         return format_boxes(quantize(boxes, image_size), self.coordinate) or ABSENT
@@ -41,6 +43,8 @@ class BoxHead(TaskHead):
 class QuadHead(TaskHead):
     """Oriented boxes as four corners; none is written as a sentence."""
 
+    scored_as = 'obb'
+
     def encode(self, annotation, image_size):
         quads = _rows(annotation, 'quads', 8, self.tag)
         return format_quads(quantize(quads, image_size), self.coordinate) or ABSENT
@@ -56,6 +60,8 @@ class QuadHead(TaskHead):
 
 class PolygonHead(TaskHead):
     """Instances of one or more rings; none is written as a sentence."""
+
+    scored_as = 'masks'
 
     def encode(self, annotation, image_size):
         _refuse_other_shapes(annotation, 'polygons', self.tag)

@@ -25,7 +25,7 @@ def draw_answer(images, answer, out, prompt='', region=None, category='', truth=
         prompt (str): What was asked, printed above the answer.
         region (list[np.ndarray], optional): Rings (K, 2) that the prompt is about, drawn dashed in black and white.
         category (str): Name written at each object.
-        truth (Answer, optional): What was to be answered: thin green outlines, and green words.
+        truth (Answer, optional): What was to be answered: wide green outlines beneath, and green words.
 
     Returns:
         Path: ``out``.
@@ -60,16 +60,16 @@ def _draw(image, answer, scale, unit, region, category, truth):
             _fill(filled, rings, colour(number))
         picture = Image.alpha_composite(picture, filled)
     pen = ImageDraw.Draw(picture)
+    for rings in outlines(truth) if truth is not None else ():
+        for ring in rings:
+            points = _points(ring, scale)
+            # Wider than what was answered, so that both are seen where they agree.
+            pen.line([*points, points[0]], fill=TRUTH, width=6 * unit, joint='curve')
     for number, rings in enumerate(instances):
         for ring in rings:
             # A white rim keeps dark colours visible on dark ground.
             pen.line([*ring, ring[0]], fill='white', width=4 * unit, joint='curve')
             pen.line([*ring, ring[0]], fill=colour(number), width=2 * unit, joint='curve')
-    for rings in outlines(truth) if truth is not None else ():
-        for ring in rings:
-            points = _points(ring, scale)
-            # Half as wide as what was answered, which stays visible where both agree.
-            pen.line([*points, points[0]], fill=TRUTH, width=unit, joint='curve')
     for ring in region or ():
         _dashed(pen, _points(ring, scale), unit)
     _label(pen, picture.width, instances, answer.scores, unit, category)

@@ -1,6 +1,7 @@
 """A Falcon from records to answers, as a user would type it."""
 
 import json
+import re
 
 import pytest
 import torch
@@ -62,7 +63,13 @@ def test_low_rank_fine_tuning_of_a_folder_goes_on_in_the_middle_of_an_epoch(data
     run_tool(*train, '--work-dir', tmp_path / 'whole', '--cfg-options', *options, 'max_iters=6')
     run_tool(*train, '--work-dir', tmp_path / 'cut', '--cfg-options', *options, 'max_iters=6')
     (tmp_path / 'cut/iter_6.pth').unlink()
-    run_tool(*train, '--work-dir', tmp_path / 'cut', '--resume', '--cfg-options', *options, 'max_iters=6')
+    for other, told in (('reword=True', 'reword was False and is True'), ('max_iters=9', 'max_iters was 6 and is 9')):
+        refused = run_command(*train, '--work-dir', tmp_path / 'cut', '--resume', '--cfg-options', *options,
+                              'max_iters=6', other)
+        assert refused.returncode == 1 and re.search(f'other settings, so it cannot be resumed.*{told}', refused.stderr)
+    # How it validates may change: that is where the memory may have run out.
+    run_tool(*train, '--work-dir', tmp_path / 'cut', '--resume', '--cfg-options', *options, 'max_iters=6',
+             'val_dataloader.batch_size=2', 'model.generation.num_beams=1')
     whole, cut = (torch.load(tmp_path / name / 'falcon.pth', weights_only=True)['state_dict']
                   for name in ('whole', 'cut'))
     assert all('lora_' in name or name in ('vocabulary', 'base', 'scalings') for name in whole)

@@ -37,7 +37,7 @@ SHAPES = {'REG_DET_HBB': 'bboxes', 'REG_VG': 'bboxes', 'REG_DET_OBB': 'quads',
 
 SIZES = st.tuples(st.integers(1, 3000), st.integers(1, 3000))
 WORDS = st.text(string.ascii_letters + string.digits + '-é', min_size=1, max_size=8)
-LABELS = st.lists(st.lists(WORDS, min_size=1, max_size=3).map(' '.join), min_size=1, max_size=4)
+LABELS = st.lists(st.lists(WORDS, min_size=1, max_size=3).map(' '.join), min_size=1, max_size=4, unique=True)
 
 
 def slots_of(head):

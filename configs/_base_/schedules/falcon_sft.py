@@ -21,7 +21,7 @@ optim_wrapper = dict(
     optimizer=dict(type='AdamW', lr='${learning_rate}', weight_decay='${weight_decay}', fused=True))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end='${warmup_iters}'),
-    dict(type='CosineAnnealingLR', by_epoch=False, begin='${warmup_iters}', end='${max_iters}', T_max='${max_iters}'),
+    dict(type='CosineAnnealingLR', by_epoch=False, begin='${warmup_iters}', end='${max_iters}'),
 ]
 evaluator = dict(type='FalconMetric')
 log_processor = dict(by_epoch=False)

@@ -11,7 +11,6 @@ from mmengine.logging import print_log
 from torch.utils.data import Dataset
 
 from rstoolbox.heads import compose_canvas, head_for
-from rstoolbox.heads.image_level import LabelHead
 from rstoolbox.registry import DATASETS
 from rstoolbox.structures import FalconDataSample
 
@@ -115,7 +114,7 @@ class FalconSFT(Dataset):
                           'tools/dataset_converters/verify_records.py names all of them.', 'current', logging.WARNING)
             asked = (head.read_prompt(record.prompt) or {}).get('category')
             sample.set_metainfo(dict(category=record.category or asked))
-            if isinstance(head, LabelHead):
+            if head.names_classes:
                 sample.set_metainfo(dict(classes=self.classes))
             if self.reword:
                 sample.prompt = head.reword(record.prompt, int(torch.randint(len(head.prompts), ())))

@@ -18,7 +18,10 @@ from .optional import optional
 transformers = optional('transformers')
 
 # Rules that are whole numbers, and the least of each.
-COUNTS = dict(num_beams=1, max_new_tokens=1, max_length=1, min_new_tokens=0, no_repeat_ngram_size=0)
+COUNTS = dict(num_beams=1, max_new_tokens=1, min_new_tokens=0, no_repeat_ngram_size=0)
+# Rules that would change what is returned, or break an answer off.
+RESERVED = {'max_length', 'min_length', 'max_time', 'stop_strings', 'num_return_sequences', 'return_dict_in_generate',
+            'output_scores', 'output_logits', 'output_attentions', 'output_hidden_states'}
 OBJECTS = re.compile('.*?</(?:box|quad|poly)>|.+$', re.DOTALL)
 LOGITS_AT_ONCE = 2 ** 24  # 64 MiB in float32
 
@@ -55,7 +58,10 @@ def check_rules(rules):
     for name, value in rules.items():
         if name not in known:
             raise ValueError(f"generation: there is no rule '{name}'{nearest(name, known)}")
-        if name in COUNTS and value is not None and not (
+        if name in RESERVED:
+            raise ValueError(f'generation: {name} is not left to be set; how long an answer may be is max_new_tokens, '
+                             'and one answer is given, with its confidence')
+        if name in COUNTS and not (
                 isinstance(value, Integral) and not isinstance(value, bool) and value >= COUNTS[name]):
             raise ValueError(f'generation: {name} is a whole number of at least {COUNTS[name]}, got {value!r}')
     if rules.get('num_return_sequences', 1) != 1:

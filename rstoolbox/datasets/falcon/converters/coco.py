@@ -4,6 +4,7 @@ import numpy as np
 from pycocotools import mask as run_lengths
 
 from ..record_files import read_lists
+from .base import worded
 from .keys import by_key, check_text, is_key
 from .objects import AnnotatedImage, AnnotatedObject, ObjectConverter, check_size
 from .rings import OutlinedMasks
@@ -25,7 +26,7 @@ class CocoRecords(OutlinedMasks, ObjectConverter):
         categories = by_key(enumerate(categories, 1), 'id', f'{self.source}, category')
         for number, entry in enumerate(categories.values(), 1):
             check_text(entry, 'name', f'{self.source}, category {number}')
-        self._names = {key: ' '.join(entry['name'].split()) for key, entry in categories.items()}
+        self._names = {key: worded(entry['name']) for key, entry in categories.items()}
 
     def classes(self):
         return sorted(set(self._names.values()))  # two ids of one name are one class
