@@ -10,6 +10,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.model import BaseModel
 from torch.utils.data import Dataset
 
+from rstoolbox.engine.config_checks import ConfigError
 from rstoolbox.engine.runner import Runner, git_state, latest_checkpoint, starting_point
 from rstoolbox.models.checkpoint import CheckpointError
 
@@ -213,3 +214,9 @@ def test_matching_between_epochs_refuses_a_loop_of_iterations(run):
     runner = run('iterations', train_cfg=dict(by_epoch=False, max_iters=2), custom_hooks=[hook])
     with pytest.raises(TypeError, match='set train_cfg=dict\\(by_epoch=True'):
         runner.train()
+
+
+def test_a_sampler_of_other_batches_than_the_loaders_is_refused():
+    loader = dict(batch_size=4, num_workers=0, dataset=Points(), sampler=dict(type='ImageGroupSampler', batch_size=7))
+    with pytest.raises(ConfigError, match='draws batches of 7 and the loader makes batches of 4; set batch_size alone'):
+        Runner.build_dataloader(loader)

@@ -9,8 +9,10 @@ from mmengine.evaluator import Evaluator
 from mmengine.structures import BaseDataElement
 
 from commands import run_ranks
-from rstoolbox.evaluation import FalconMetric, ScoredRecord, format_scores, score_records
-from rstoolbox.registry import METRICS
+from rstoolbox.evaluation import FalconMetric, ScoredRecord, format_scores, read_dump, score_records, write_dump
+from rstoolbox.evaluation.falcon_metric import scorer_of
+from rstoolbox.heads.image_level import LabelHead
+from rstoolbox.registry import HEADS, METRICS
 from rstoolbox.structures import Answer
 
 BOX = np.array([[2., 2., 20., 20.]])
@@ -126,3 +128,71 @@ def test_a_missing_library_is_named_at_the_first_sample(monkeypatch):
     monkeypatch.setitem(sys.modules, 'rstoolbox.evaluation.caption', None)
     with pytest.raises(ValueError, match=r'Scoring REG_CAP needs the library .*: pip install -e .\[falcon\]'):
         FalconMetric().process(None, [dict(task='REG_CAP', pred_answer=Answer(text='a'), gt_answer=Answer(text='a'))])
+
+
+@pytest.fixture
+def own_tasks():
+    """Two tasks of a plug-in: one whose head says how it is scored, one whose head does not."""
+
+    class Season(LabelHead):
+        tag = 'IMG_SEASON'
+        prompts = ('Which season is it?',)
+
+    class Mood(Season):
+        tag = 'IMG_MOOD'
+        scored_as = None
+
+    for head in (Season, Mood):
+        HEADS.register_module(name=head.tag, module=head)
+    scorer_of.cache_clear()
+    yield
+    for name in ('IMG_SEASON', 'IMG_MOOD'):
+        HEADS.module_dict.pop(name)
+    scorer_of.cache_clear()
+
+
+def test_tasks_of_a_plug_in_are_dumped_and_scored(own_tasks, tmp_path):
+    lines = [dict(task=task, image=f'{number}.png', question='Which season is it?', answer=answer, gt='winter.')
+             for task in ('IMG_SEASON', 'IMG_MOOD') for number, answer in enumerate(('winter.', 'summer.'))]
+    write_dump(lines, tmp_path / 'dump.jsonl')
+    scalars, report = score_records(read_dump(tmp_path / 'dump.jsonl'))
+    assert scalars['IMG_SEASON/accuracy'] == 50 and not any(name.startswith('IMG_MOOD') for name in scalars)
+    assert report['IMG_MOOD']['num_samples'] == 2 and 'scored_as' in report['IMG_MOOD']['not_scored']
+    metric = FalconMetric(log_table=False)
+    metric.process(None, [dict(task='IMG_MOOD', pred_answer=Answer(labels=['a']), gt_answer=Answer(labels=['a']))])
+    assert metric.evaluate(1) == {}
+
+
+def test_a_kind_that_is_none_is_refused_with_the_nearest(own_tasks):
+    HEADS.get('IMG_MOOD').scored_as = 'caption'
+    with pytest.raises(ValueError, match="IMG_MOOD is scored_as 'caption', nearest is 'captions'"):
+        scorer_of('IMG_MOOD', 'sound')
+
+
+@pytest.mark.parametrize(('task', 'name'), [('REG_VG', 'Acc@0.5'), ('REG_DET_HBB', 'recall50'), ('REG_DET_HBB', 'AP50'),
+                                            ('REG_DET_OBB', 'recall50')])
+def test_an_overlap_of_just_a_half_is_a_hit_at_any_size(task, name, tmp_path):
+    rng, boxes = np.random.default_rng(0), []
+    for _ in range(60):
+        x, y, side = rng.integers(10, 300, 3)
+        boxes.append(((x, y, x + 2 * side, y + side), (x, y, x + side, y + side)))
+    lines = [dict(task=task, image=f'{number}.png', size=rng.integers(50, 3000, 2).tolist(), category='ship',
+                  gt=written(true, task), answer=written(found, task))
+             for number, (true, found) in enumerate(boxes)]
+    write_dump(lines, tmp_path / 'dump.jsonl')
+    assert score_records(read_dump(tmp_path / 'dump.jsonl'))[0][f'{task}/{name}'] == pytest.approx(100)
+
+
+def written(box, task):
+    left, top, right, bottom = box
+    corners = left, top, right, top, right, bottom, left, bottom
+    numbers, tag = (corners, 'quad') if task == 'REG_DET_OBB' else (box, 'box')
+    return f'<{tag}>{"".join(f"<{number}>" for number in numbers)}</{tag}>'
+
+
+@pytest.mark.parametrize('variant', ['sound', 'as_released'])
+def test_captions_without_a_word_stop_no_other_task(variant):
+    wordless = [ScoredRecord('IMG_CAP', Answer(), Answer(), None, None, f'{number}.png') for number in range(3)]
+    right = ScoredRecord('IMG_VQA', Answer(text='yes'), Answer(text='yes'), None, None, 'a.png', 'Is it urban?')
+    scalars, _ = score_records([*wordless, right], variant)
+    assert scalars['IMG_CAP/CIDEr'] == 0 and scalars['IMG_VQA/accuracy'] == 100

@@ -243,3 +243,20 @@ def test_what_lies_beyond_the_image_is_written_at_its_border(tag):
     answer = head.decode(head.encode(Answer(polygons=[[ring]]), (96, 96)), (96, 96))
     assert answer.failures == 0
     np.testing.assert_allclose(answer.polygons[0][0], ring.clip(0, 96), atol=0.2)
+
+
+@pytest.mark.parametrize('tag', ['IMG_CLS', 'REG_CLS_HBB'])
+def test_a_class_that_is_named_again_is_named_once_and_none_is_no_class(tag):
+    assert head_for(tag).decode('river, harbor, river.', (9, 9)).labels == ['river', 'harbor']
+    none = head_for(tag).decode('The object does not exist.', (9, 9))
+    assert none.labels == [] and none.failures == 0
+
+
+def test_labels_hold_no_special_token():
+    with pytest.raises(ValueError, match="cannot write the label 'a</s>'"):
+        head_for('IMG_CLS').pattern(['a</s>', 'b'])
+
+
+def test_a_whole_prompt_in_place_of_a_class_is_refused_with_the_class():
+    with pytest.raises(ValueError, match="'Count the number of ship.' is a whole prompt; give 'ship'"):
+        head_for('IMG_CT').prompt(category='Count the number of ship.')

@@ -1,6 +1,7 @@
 """Records split by their images."""
 
 import json
+import re
 from collections import Counter
 
 import pytest
@@ -25,6 +26,8 @@ def split(tmp_path):
         done = run_command('dataset_converters/split_records.py', tmp_path / 'records.jsonl', tmp_path / out,
                            *arguments)
         assert done.returncode == 0, done.stderr
+        tasks = {record.task for record in records}
+        assert all(re.search(f'^{task or "without a task"} +(train|val) +[0-9]', done.stdout, re.M) for task in tasks)
         files = {part: tmp_path / out / f'{part}.jsonl' for part in PARTS}
         return {part: [json.loads(line) for line in path.read_text().splitlines()]
                 for part, path in files.items() if path.exists()}

@@ -10,6 +10,7 @@ order of the records. Records without an image come into the first file.
 import argparse
 import itertools
 import os
+from collections import Counter
 from pathlib import Path
 
 from rich.progress import track
@@ -44,10 +45,14 @@ def main():
             if not count:
                 raise ValueError(f'{part} would have no image: there are {len(labels)} (pairs of) images to share out '
                                  f'by {args.ratio}. Take another --ratio.')
+        tasks = {part: Counter() for part in files}
         for part, path in files.items():
             chosen = (record for record in track(records(args.source), part, total=None)
                       if (parts[places[key(record)]] if record.images else next(iter(files))) == part)
-            print(f'{path}: {write_records(chosen, path)} records of {counts[part]} (pairs of) images')
+            written = write_records(counted(chosen, tasks[part]), path)
+            print(f'{path}: {written} records of {counts[part]} (pairs of) images')
+        for task in sorted(set().union(*tasks.values())):
+            print(f'{task or "without a task":16}', *(f'{part} {found[task]:<8}' for part, found in tasks.items()))
 
 
 def share_out(labels, shares, seed):
@@ -57,6 +62,13 @@ def share_out(labels, shares, seed):
         parts[name] = max(shares, key=lambda part: shares[part] * number - counts[part])
         counts[parts[name]] += 1
     return parts
+
+
+def counted(chosen, tasks):
+    """The records, as they are counted by task."""
+    for record in chosen:
+        tasks[record.task] += 1
+        yield record
 
 
 def records(paths):

@@ -64,8 +64,6 @@ def check_rules(rules):
         if name in COUNTS and not (
                 isinstance(value, Integral) and not isinstance(value, bool) and value >= COUNTS[name]):
             raise ValueError(f'generation: {name} is a whole number of at least {COUNTS[name]}, got {value!r}')
-    if rules.get('num_return_sequences', 1) != 1:
-        raise ValueError('generation: a prompt has one answer, so num_return_sequences is 1')
     return rules
 
 
