@@ -13,7 +13,7 @@ from .config import ConfigError, resolve, runner_config
 from .preflight import PENDING, located
 from .report import write_report
 from .runner import build_runner, runner_class, starting_point
-from .same_run import check_same_run
+from .same_run import settings_of
 from .sharded_runner import ShardedRunner
 from .stages import build_stage
 from .testing import test_once
@@ -203,8 +203,9 @@ def train(cfg, work_dir, resume=False, load_from=None, **values):
         return Experiment(cfg, work_dir, resume, load_from, **values).run()
     start = starting_point(work_dir, resume, *checkpoints(cfg, work_dir, resume, load_from))
     config = runner_config(cfg, work_dir=str(work_dir), **start, **values)
-    check_same_run(config, RUN_KEYS, work_dir, start['load_from'] if start['resume'] else None)
-    return build_runner(config).train()
+    runner = build_runner(config)
+    runner.settings = settings_of(config, RUN_KEYS)
+    return runner.train()
 
 
 def checkpoints(cfg, work_dir, resume, load_from):

@@ -23,8 +23,10 @@ from rstoolbox.version import __version__
 from .config_checks import ConfigError
 from .config_text import readable
 from .cpu_amp import check_amp
+from .same_run import check_same_settings
 
 ROOT = Path(__file__).resolve().parents[2]
+SETTINGS = 'settings'  # in the meta information of a checkpoint
 
 
 @RUNNERS.register_module()
@@ -35,6 +37,8 @@ class Runner(mmengine.runner.Runner):
     that can be read is taken. ``environment.json`` in the work dir records versions, git state and split hashes, and
     ``splits/`` holds the splits that were made on the fly.
     """
+
+    settings = None  # of a single run, for its checkpoints (settings_of); stages compare their own
 
     def __init__(self, *args, cfg=None, **kwargs):
         super().__init__(*args, cfg=readable(cfg), **kwargs)
@@ -55,6 +59,8 @@ class Runner(mmengine.runner.Runner):
 
     def save_checkpoint(self, out_dir, filename, *args, **kwargs):
         partial = f'{filename}.part'
+        if self.settings is not None:
+            kwargs['meta'] = {**(kwargs.get('meta') or {}), SETTINGS: self.settings}
         try:
             super().save_checkpoint(out_dir, partial, *args, **kwargs)
             if is_main_process():
@@ -74,7 +80,7 @@ class Runner(mmengine.runner.Runner):
                 self._resume = False
         if self._load_from is not None and not self._has_loaded:
             if self._resume:
-                check_resumable(self._load_from, self.network)
+                check_resumable(self._load_from, self.network, self.settings)
             else:
                 self.load_checkpoint(self._load_from, revise_keys=[
                     (r'^module\.', ''), renaming(self._load_from, self.network)])
@@ -96,11 +102,11 @@ class Runner(mmengine.runner.Runner):
             collate = {key: value for key, value in dataloader['collate_fn'].items() if key != '_scope_'}
             dataloader = dict(dataloader, collate_fn=collate)
         if isinstance(dataloader, dict) and isinstance(dataloader.get('sampler'), dict):
-            sampled = dataloader['sampler'].get('batch_size', dataloader.get('batch_size'))
-            if sampled != dataloader.get('batch_size'):  # it would group, and skip on resuming, by other batches
+            batch_size = dataloader.get('batch_size', 1)
+            sampled = dataloader['sampler'].get('batch_size', batch_size)
+            if sampled != batch_size:  # it would group, and skip on resuming, by other batches
                 raise ConfigError(f'the sampler draws batches of {sampled} and the loader makes batches of '
-                                  f"{dataloader['batch_size']}; set batch_size alone, which the shipped configs give "
-                                  'to both.')
+                                  f'{batch_size}; set batch_size alone, which the shipped configs give to both.')
         return mmengine.runner.Runner.build_dataloader(dataloader, *args, **kwargs)
 
     def _record(self):
@@ -153,8 +159,8 @@ def _end_workers(loader):
         loader._iterator = None
 
 
-def check_resumable(path, network):
-    """Raise a CheckpointError unless training of a network can go on from the checkpoint at ``path``."""
+def check_resumable(path, network, settings=None):
+    """Raise an error unless training of a network, with these settings, can go on from the checkpoint at ``path``."""
     checkpoint = load_state(path)
     advice = 'Name an epoch_*.pth of the same run; to start with its weights alone, set load_from instead.'
     if 'optimizer' not in checkpoint or 'iter' not in (checkpoint.get('meta') or {}):
@@ -165,6 +171,9 @@ def check_resumable(path, network):
     if differing:
         raise CheckpointError(f"'{path}' is a checkpoint of another model: {len(differing)} weights differ (first: "
                               f'{differing[0]}), so training cannot go on from it. {advice}')
+    saved = checkpoint['meta'].get(SETTINGS)
+    if settings is not None and saved is not None:  # an earlier version kept none
+        check_same_settings(saved, settings, path)
 
 
 def renaming(path, network):

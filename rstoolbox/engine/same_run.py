@@ -1,49 +1,54 @@
-"""A run that is resumed goes on with the settings that it was begun with."""
+"""A run that is resumed goes on with the settings that its checkpoint was trained with."""
 
 import json
 import re
-from pathlib import Path
-
-from mmengine.dist import is_main_process
-
-from rstoolbox.structures import write_json
 
 from .config_checks import ConfigError
 from .fingerprints import COSMETIC
 
-FILE = 'settings.json'  # in the work dir
-# Validation of a single run chooses nothing, and these change what it needs, not what is learnt.
-FREE = re.compile(r'val_.+|model\.(generation(\..+)?|constrain|gradient_checkpointing)')
+# They change where data lie, how long checkpoints are kept or what an answer may be, and not what is learnt.
+FREE = re.compile(r"""
+    (.+\.)?image_root | model\.pretrained | model\.(generation(\..+)? | constrain | gradient_checkpointing)
+    | default_hooks\.checkpoint\.(interval | max_keep_ckpts)
+""", re.VERBOSE)
+VALIDATION = re.compile(r'val_.+')
 
 
-def check_same_run(config, keys, work_dir, checkpoint=None):
-    """Keep the settings of a run in its work dir, or compare them with those of the run that goes on.
+def settings_of(config, keys):
+    """What a run learns from, as a text for its checkpoints.
 
     Args:
         config (mmengine.config.Config): Of the run, resolved.
-        keys (Sequence[str]): Keys of the config that what is learnt depends on.
-        work_dir (str | Path): Of the run.
-        checkpoint (str | Path, optional): What it goes on from; settings beside it count.
+        keys (Sequence[str]): Keys of the config that count.
 
-    Raises:
-        ConfigError: Naming the settings that differ.
+    Returns:
+        str: JSON of dotted paths and the text of each value.
     """
-    settings = json.loads(json.dumps(dict(_flat({key: config.get(key) for key in keys})), default=str))
-    kept = Path(checkpoint).parent / FILE if checkpoint else None
-    if kept and kept.is_file():
-        before = json.loads(kept.read_text())
-        differing = [f'{key} was {before.get(key)} and is {settings.get(key)}'
-                     for key in sorted(before.keys() | settings.keys()) if before.get(key) != settings.get(key)]
-        if differing:
-            more = f' and {len(differing) - 3} more' if len(differing) > 3 else ''
-            raise ConfigError(f'{kept.parent} holds a run of this model with other settings, so it cannot be resumed: '
-                              f'{"; ".join(differing[:3])}{more}. Give its settings, run without --resume to start '
-                              'anew, or choose another --work-dir.')
-    if is_main_process():
-        write_json(settings, Path(work_dir) / FILE)
+    chooses = ((config.get('default_hooks') or {}).get('checkpoint') or {}).get('save_best') is not None
+    leaves = dict(_leaves({key: config.get(key) for key in keys if chooses or not VALIDATION.fullmatch(key)}))
+    return json.dumps({path: json.dumps(value, default=_named) for path, value in leaves.items()})
 
 
-def _flat(node, path=''):
+def check_same_settings(saved, settings, checkpoint):
+    """Raise a ConfigError naming what differs between the settings of a checkpoint and those of now.
+
+    Args:
+        saved (str): What :func:`settings_of` told when the checkpoint was written.
+        settings (str): What it tells now.
+        checkpoint (str | Path): The file, for the message.
+    """
+    before, now = json.loads(saved), json.loads(settings)
+    # Texts are compared, for not a number is not itself.
+    differing = [f'{path} was {_shown(before, path)} and is {_shown(now, path)}'
+                 for path in sorted(before.keys() | now.keys()) if before.get(path) != now.get(path)]
+    if differing:
+        more = f' and {len(differing) - 3} more' if len(differing) > 3 else ''
+        raise ConfigError(f"'{checkpoint}' is of a run with other settings, so it cannot be resumed: "
+                          f'{"; ".join(differing[:3])}{more}. Give its settings, run without --resume to start anew, '
+                          'or choose another --work-dir.')
+
+
+def _leaves(node, path=''):
     """Dotted path and value of each leaf that counts."""
     if isinstance(node, dict) and node:
         items = node.items()
@@ -55,4 +60,13 @@ def _flat(node, path=''):
     for key, value in items:
         place = f'{path}.{key}' if path else str(key)
         if not (COSMETIC.fullmatch(place) or FREE.fullmatch(place)):
-            yield from _flat(value, place)
+            yield from _leaves(value, place)
+
+
+def _shown(settings, path):
+    return json.loads(settings[path]) if path in settings else 'not set'
+
+
+def _named(value):
+    """A class or function by its name, for its address is another in each process."""
+    return getattr(value, '__qualname__', None) or str(value)

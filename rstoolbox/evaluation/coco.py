@@ -74,6 +74,7 @@ def _coco(frame, annotations):
 
 def _box(box, size):
     """Its area in pixels, and itself in bins: of whole ones an overlap of just a threshold is that at any size."""
+    box = np.asarray(box, np.float64)
     width, height = np.maximum(box[2:] - box[:2], 0)
     x, y, right, bottom = np.round(box / np.tile(size or (NUM_BINS, NUM_BINS), 2) * NUM_BINS, 6)
     return dict(bbox=[float(x), float(y), float(max(right - x, 0)), float(max(bottom - y, 0))],

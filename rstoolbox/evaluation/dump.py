@@ -161,7 +161,7 @@ def _record(line, place, published=False):
     _check_keys(line, place)
     task, question = line['task'], line.get('question') or ''
     frame, on_canvas = _frame(line, place, published), _on_canvas(line, published)
-    if task in MASK_TASKS and frame is None:
+    if head_for(task).scored_as == 'masks' and frame is None:
         raise ValueError(f"{place} has no 'size', and masks are drawn on the image: give [width, height] in pixels.")
     truth, prediction = (_answer(task, line[key], frame or BINS_AS_PIXELS, f"{place}, key '{key}'")
                          for key in ('gt', 'answer'))

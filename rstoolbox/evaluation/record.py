@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rstoolbox.heads import head_for
 from rstoolbox.registry import HEADS
 from rstoolbox.structures import Answer, nearest
 
@@ -58,7 +59,7 @@ class ScoredRecord:
             if size.shape != (2,) or size.dtype.kind not in 'iuf' or not (np.isfinite(size) & (size >= 1)).all():
                 raise ValueError(f'{self}: image_size is (width, height) in pixels, got {self.image_size!r}.')
             self.image_size = int(size[0]), int(size[1])
-            if self.task in ('PIX_SEG', 'PIX_CHG') and math.prod(self.image_size) > MOST_PIXELS:
+            if head_for(self.task).scored_as == 'masks' and math.prod(self.image_size) > MOST_PIXELS:
                 raise ValueError(f'{self}: image_size {self.image_size} is of more than {MOST_PIXELS:,} pixels, which '
                                  'no mask can be scored on.')
         for role, answer in (('prediction', self.prediction), ('truth', self.truth)):
@@ -93,7 +94,7 @@ class ScoredRecord:
 
 def check_task(task):
     """Raise ValueError, with the nearest one, if ``task`` is none of :data:`TASKS` and no plug-in registered it."""
-    if task not in TASKS and not (isinstance(task, str) and task and task in HEADS):
+    if task not in TASKS and task not in HEADS.known_names():
         raise ValueError(f"There is no task '{task}'{nearest(str(task).upper(), TASKS, 0.3)}. The tasks are "
                          f'{", ".join(HEADS.known_names())}.')
 

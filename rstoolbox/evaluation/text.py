@@ -5,7 +5,7 @@ from sklearn.metrics import accuracy_score, f1_score, jaccard_score, precision_r
 from sklearn.preprocessing import MultiLabelBinarizer
 
 from rstoolbox.heads import head_for
-from rstoolbox.heads.base import drop_full_stop
+from rstoolbox.heads.base import drop_full_stop, says_absent
 
 from .record import percentage
 
@@ -37,12 +37,13 @@ def score_classification(records):
         ``f1`` in percent and ``support``.
     """
     truths = [clean_labels(record.truth) for record in records]
-    answers = [clean_labels(record.prediction) for record in records]
+    none = [not record.prediction.labels and says_absent(record.prediction.text) for record in records]
+    answers = [[] if absent else clean_labels(record.prediction) for record, absent in zip(records, none)]
     scalars, per_class, mode = (_multi if any(len(truth) > 1 for truth in truths) else _single)(truths, answers)
     scalars = {name: 100 * float(value) for name, value in scalars.items()}
     known = set().union(*truths)
-    scalars['parse_failure_rate'] = percentage(not answer or record.prediction.failures > 0
-                                               for record, answer in zip(records, answers))
+    scalars['parse_failure_rate'] = percentage(not answer and not absent or record.prediction.failures > 0
+                                               for record, answer, absent in zip(records, answers, none))
     scalars['false_alarm_rate'] = percentage(bool(set(answer) - known) for answer in answers)
     return scalars, dict(mode=mode, per_class=per_class)
 

@@ -68,7 +68,7 @@ class TaskHead:
             if name not in slots:
                 raise ValueError(f"The prompt of {self.tag} needs '{name}': {self.prompts[0]!r}.")
         whole = self.read_prompt(slots['category']) if isinstance(slots.get('category'), str) else None
-        if whole:
+        if whole and whole.get('category') not in (None, slots['category'].strip()):
             raise ValueError(f"'category' of {self.tag} is a class, but {slots['category']!r} is a whole prompt; give "
                              f"'{whole['category']}'.")
         template = self.prompts[self._index(paraphrase)]
@@ -166,8 +166,8 @@ def head_for(tag, **options):
     # Asked for every record; the registry's own look-up writes a line of debug log each time.
     if isinstance(tag, str) and tag in HEADS.module_dict:
         return HEADS.module_dict[tag](**options)
-    if not isinstance(tag, str) or not tag or tag not in HEADS:
-        known = HEADS.known_names()
+    known = HEADS.known_names()
+    if not isinstance(tag, str) or tag.rpartition('.')[2] not in known:  # behind a scope, perhaps
         raise UnknownTypeError(f"There is no task '{tag}'{nearest(str(tag).upper(), known)}. "
                                f'The tasks are: {", ".join(known)}.')
     return HEADS.build(dict(type=tag, **options))

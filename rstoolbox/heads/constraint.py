@@ -57,8 +57,12 @@ class AnswerConstraint:
         return AnswerProcessor(automata, self._ceilings, max_length, answer_start)
 
     def _automaton(self, head, classes):
-        # An expression over thousands of classes takes long to write and to hash, for every sample of every batch.
-        key = type(head), repr(sorted(vars(head).items())), classes and tuple(classes)
+        if vars(head).keys() == {'coordinate'}:
+            # An expression over thousands of classes takes long to write and to hash, for every sample of every batch.
+            names = None if classes is None or not head.names_classes else tuple(map(str, classes))
+            key = type(head), head.coordinate, names
+        else:
+            key = head.pattern(classes)
         if key not in self._automata:
             self._automata[key] = TokenAutomaton(head.pattern(classes), self._vocabulary)
         return self._automata[key]

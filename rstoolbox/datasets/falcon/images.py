@@ -77,7 +77,8 @@ def load_mask(path, colours=False):
         whole_crop((), image_size(path), path)
         values = read_values(path)
         # Colours of eight bits that were written in sixteen are the same colours: 255 is 65,535 there.
-        return np.uint8(values // 257) if values.dtype == np.uint16 and not (values % 257).any() else values
+        is_wide = values.ndim == 3 and values.dtype == np.uint16 and not (values % 257).any()
+        return np.uint8(values // 257) if is_wide else values
     with image:
         if len(image.getbands()) > 1 or (colours and image.mode == 'P'):
             return load_image(path)

@@ -34,8 +34,8 @@ class MixedRecords(ConcatDataset):
                              f'more; got {len(parts)} parts and repeats={repeats}.')
         self.parts = [DATASETS.build(part) if isinstance(part, dict) else part for part in parts]
         for number, part in enumerate(self.parts, 1):
-            # Of the class: to read them takes a while where there are millions.
-            if not (hasattr(type(part), 'image_keys') and hasattr(type(part), 'answer_lengths')):
+            # To read them takes a while where there are millions.
+            if not {'image_keys', 'answer_lengths'} <= set(dir(part)):
                 raise TypeError(f'MixedRecords: part {number} is a {type(part).__name__}, which holds no instruction '
                                 'records; expected a data set such as FalconSFT.')
         self._numbers = list(chain.from_iterable(map(repeat, range(len(parts)), repeats)))

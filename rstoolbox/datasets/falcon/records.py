@@ -57,7 +57,7 @@ def parse_record(entry, where):
                          + (f'; did you mean that by "{near[0]}"?' if near else f', only {sorted(entry)}.'))
     for name in names:
         near = _near(name, {str(other).lower(): other for other in values if other not in names})
-        if near is not None and name not in values and (near != 'tag' or values['tag'] in HEADS):
+        if near is not None and name not in values and (near != 'tag' or values['tag'] in HEADS.known_names()):
             raise ValueError(f'{where} has "{near}", which means nothing; "{name}" does.')
     record = Record(**{name: values[name] for name in names if values.get(name) is not None})
     for name in ('task', 'prompt', 'answer', 'category'):
@@ -114,7 +114,7 @@ def _parse_conversations(turns, where):
     header = HEADER.match(texts[0])
     task, end = header[1], header.end()
     inline = None if task else TAG.match(texts[0], end)
-    if inline and inline[1] in HEADS:
+    if inline and inline[1] in HEADS.known_names():
         task, end = inline[1], inline.end()
     found = dict(prompt=texts[0][end:], answer=texts[1])
     return found | dict(task=task) if task else found

@@ -108,7 +108,7 @@ def _check(record, root, sizes):
 
 
 def _hides_its_class(record):
-    if record.category or not record.task or record.task not in HEADS:
+    if record.category or record.task not in HEADS.module_dict:
         return False
     head = head_for(record.task)
     return 'category' in head.slots and head.read_prompt(record.prompt) is None
