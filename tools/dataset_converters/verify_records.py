@@ -23,7 +23,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('records', help='.json, .jsonl, .parquet or a store, .arrow')
     parser.add_argument('--image-root', default='.', help='folder that the image paths begin in')
-    parser.add_argument('--other', help='records of another split, which must share no image with these')
+    parser.add_argument('--other', nargs='+', help='records of other splits, which must share no image with these')
     parser.add_argument('--show', type=count, default=20, help='how many findings are printed')
     args = parser.parse_args()
     with readable_errors():

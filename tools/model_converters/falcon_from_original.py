@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 from rstoolbox.models.falcon.conversion import from_original, to_original
+from rstoolbox.models.falcon.tokenizer import has_tokenizer
 
 
 def main():
@@ -22,6 +23,9 @@ def main():
         print(change)
     print(f'{args.target}: ' + ', '.join(f'{count} {action}' for action, count in Counter(
         change.action for change in changes).items()))
+    if not has_tokenizer(args.target):
+        print(f'{args.source} holds no tokenizer, so the model can neither read nor write texts: copy tokenizer.json, '
+              f'or vocab.json and merges.txt, to {args.target}.')
 
 
 def parse_args():

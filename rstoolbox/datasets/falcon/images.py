@@ -82,7 +82,8 @@ def load_mask(path, colours=False):
     with image:
         if len(image.getbands()) > 1 or (colours and image.mode == 'P'):
             return load_image(path)
-        return np.asarray(_loaded(image, path))
+        values = np.asarray(_loaded(image, path))
+        return values.astype(np.uint8) if values.dtype == bool else values  # of one bit: 0 and 1
 
 
 def _is_deep(image):

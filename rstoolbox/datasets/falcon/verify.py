@@ -34,8 +34,8 @@ def verify_records(path, image_root, other=None, progress=iter, most=None):
     Args:
         path (str | Path): A file of records or a store.
         image_root (str | Path): The folder that image paths begin in.
-        other (str | Path, optional): The records of another split; an image that both have is a finding, and so is a
-            record of it that is wrong in itself.
+        other (str | Path | Sequence, optional): The records of another split, or of several; an image that they have
+            too is a finding, and so is a record of theirs that is wrong in itself.
         progress (Callable): Wraps the records, e.g. in a progress bar.
         most (int, optional): So many findings are kept, and of the others their number; by default all.
 
@@ -43,17 +43,18 @@ def verify_records(path, image_root, other=None, progress=iter, most=None):
         Report: A record that is wrong in itself is a finding, and those behind it are read; so is a file that breaks
         off in the middle, of which nothing behind can be read, and one without a record.
     """
-    report, sizes, elsewhere = Report(), {}, set()
+    report, sizes, elsewhere = Report(), {}, {}
 
     def add(*texts):
         report.found += len(texts)
         report.findings += texts if most is None else texts[:most - len(report.findings)]
 
-    for _, record in _numbered(other) if other else ():
-        if isinstance(record, ValueError):
-            add(str(record))
-        else:
-            elsewhere |= {_path(image_root, image) for image in record.images}
+    for file in [other] if isinstance(other, (str, Path)) else other or ():
+        for _, record in _numbered(file):
+            if isinstance(record, ValueError):
+                add(str(record))
+            else:
+                elsewhere |= {_path(image_root, image): file for image in record.images}
     for report.records, record in _numbered(path, progress):
         if isinstance(record, ValueError):
             add(str(record))
@@ -61,7 +62,7 @@ def verify_records(path, image_root, other=None, progress=iter, most=None):
         where = f'record {report.records}'
         report.unclassed += _hides_its_class(record)
         add(*(f'{where}: {text}' for text in _check(record, image_root, sizes)),
-            *(f'{where}: {image} is an image of {other} too' for image in record.images
+            *(f'{where}: {image} is an image of {elsewhere[_path(image_root, image)]} too' for image in record.images
               if _path(image_root, image) in elsewhere))
     report.images = len(sizes)
     return report

@@ -112,6 +112,12 @@ def test_colours_of_a_mask_that_was_written_in_16_bits_are_those_of_eight(tmp_pa
     assert mask.dtype == np.uint8 and np.array_equal(mask, colours)
 
 
+def test_a_mask_of_one_bit_holds_numbers(tmp_path):
+    Image.fromarray(np.array([[True, False]])).save(tmp_path / 'a.png')
+    mask = load_mask(tmp_path / 'a.png')
+    assert mask.dtype == np.uint8 and mask.tolist() == [[1, 0]]
+
+
 def test_an_image_of_one_value_is_grey(tmp_path):
     assert (load_image(write(tmp_path / 'a.tif', np.full((3, 4, 4), 65535, np.uint16))) == 127).all()
 

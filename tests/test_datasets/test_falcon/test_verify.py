@@ -84,3 +84,11 @@ def test_classes_that_are_asked_for_in_unknown_words_are_counted(folder):
     assert (report.records, report.found, report.unclassed) == (4, 0, 1)
     done = run_command('dataset_converters/verify_records.py', folder / 'records.jsonl', '--image-root', folder)
     assert done.returncode == 0 and '1 records ask for a class in words of their own' in done.stdout
+
+
+def test_several_other_splits_are_compared(folder):
+    for name, image in (('train', 'a.png'), ('val', 'b.png'), ('test', 'a.png')):
+        write_records([Record(images=[image], prompt=GOOD.prompt, **NAME)], folder / f'{name}.jsonl')
+    done = run_command('dataset_converters/verify_records.py', folder / 'train.jsonl', '--image-root', folder,
+                       '--other', folder / 'val.jsonl', folder / 'test.jsonl')
+    assert done.returncode == 1 and 'test.jsonl too' in done.stdout and 'val.jsonl' not in done.stdout

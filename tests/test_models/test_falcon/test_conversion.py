@@ -192,6 +192,8 @@ def test_the_tool_reports_every_weight_and_stops_with_one_line(published, tmp_pa
     for folder, option in ((source, ()), (tmp_path / 'ours', ('--reverse',))):
         with pytest.raises(SystemExit, match='^error: .*name another folder to write to'):
             run(folder, folder / '.', *option)
+    shutil.copytree(source, tmp_path / 'mute', ignore=shutil.ignore_patterns('tokenizer*', 'vocab*', 'merges*'))
+    assert 'holds no tokenizer' in run(tmp_path / 'mute', tmp_path / 'mute_ours') and 'holds no tokenizer' not in out
     with pytest.raises(SystemExit, match='^error: .*has the published layout already; leave --reverse out'):
         run(source, tmp_path / 'other', '--reverse')
     with pytest.raises(SystemExit, match='^error: .*nowhere'):
