@@ -90,17 +90,31 @@ class AnswerProcessor(LogitsProcessor):
             raise ValueError(f'The constraint was made for {len(self._automata)} samples, but the batch has '
                              f'{len(input_ids)} rows; give one head for every sample.')
         kept = self._ceilings.setdefault((scores.shape[-1], scores.dtype, scores.device), {})
+        rows = input_ids.cpu().numpy()
+        # Here a step of generation has its time to lose: rows are read as one text of bytes, their ends as one list.
+        text, width, size, ends = rows.tobytes(), rows.itemsize * length, rows.itemsize, rows[:, -1].tolist()
         states, ceilings = {}, []
-        for number, row in enumerate(input_ids.cpu().numpy()):
-            sample, tokens = number // beams, row.tobytes()
+        for number, token in enumerate(ends):
+            sample, place = number // beams, number * width
+            automaton = self._automata[sample]
             # A row continues some row of the step before, but beams change places: each is found by its tokens.
-            before = self._states.get((sample, tokens[:-row.itemsize]))
-            state = self._state(self._automata[sample], before, row)
-            states[sample, tokens] = state
-            ceilings.append(self._ceiling(self._automata[sample], state, room, scores, kept))
+            before = self._states.get((sample, text[place:place + width - size]))
+            # END also after a token that was forbidden, as of beams that are out of the race.
+            state = (self._state(automaton, rows[number]) if before is None
+                     else automaton.steps[before].get(token, automaton.END))
+            states[sample, text[place:place + width]] = state
+            values, longest = kept.get((automaton, state)) or self._ceiling(automaton, state, scores, kept)
+            if longest >= room:
+                # Near the end of the sequence they differ at every step and are not kept.
+                tokens, lengths = automaton.choices(state)
+                values = ceiling(tokens[lengths < room], scores)
+            ceilings.append(values)
         self._states = states
-        # A minimum takes a third of the time of filling by a mask.
-        scores = torch.stack(ceilings).clamp_(max=scores)
+        # A minimum takes a third of the time of filling by a mask; rows are often all in one state.
+        if all(values is ceilings[0] for values in ceilings):
+            scores = torch.minimum(scores, ceilings[0])
+        else:
+            scores = torch.stack(ceilings).clamp_(max=scores)
         if length == self._answer_start and not torch.isfinite(scores).any(-1).all():
             raise ValueError('No first token of an answer is left, something else forbids them: a token that is forced '
                              f'here (answer_start is {self._answer_start}), or tokens that are suppressed.')
@@ -113,24 +127,18 @@ class AnswerProcessor(LogitsProcessor):
                              'one of them. Pass forced_bos_token_id to generate, or answer_start=1 to the constraint '
                              'if the answer follows the decoder start token at once.')
 
-    def _state(self, automaton, before, row):
-        """The state after a row; END also after a token that was forbidden, as of beams that are out of the race."""
-        state, tokens = (0, row[self._answer_start:]) if before is None else (before, row[-1:])
-        for token in tokens.tolist():
+    def _state(self, automaton, row):
+        """The state after a whole row."""
+        state = 0
+        for token in row[self._answer_start:].tolist():
             state = automaton.steps[state].get(token, automaton.END)
         return state
 
-    def _ceiling(self, automaton, state, room, scores, kept):
-        """(V,), -inf at tokens after which no answer ends in time, inf at the others."""
-        if (automaton, state) not in kept:
-            tokens, lengths = automaton.choices(state)
-            kept[automaton, state] = ceiling(tokens, scores), int(lengths.max())
-        values, longest = kept[automaton, state]
-        if longest >= room:
-            # Near the end of the sequence they differ at every step and are not kept.
-            tokens, lengths = automaton.choices(state)
-            values = ceiling(tokens[lengths < room], scores)
-        return values
+    def _ceiling(self, automaton, state, scores, kept):
+        """(V,), -inf at tokens after which no answer is possible, inf at the others; and the longest way to an end."""
+        tokens, lengths = automaton.choices(state)
+        kept[automaton, state] = ceiling(tokens, scores), int(lengths.max())
+        return kept[automaton, state]
 
 
 def ceiling(tokens, scores):
