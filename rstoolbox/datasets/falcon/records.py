@@ -55,8 +55,9 @@ def parse_record(entry, where):
         near = difflib.get_close_matches('conversations', entry, n=1)
         raise ValueError(f'{where} has no "conversations" and no "prompt" with "answer"'
                          + (f'; did you mean that by "{near[0]}"?' if near else f', only {sorted(entry)}.'))
-    for name in names:
-        near = _near(name, {str(other).lower(): other for other in values if other not in names})
+    others = {str(other).lower(): other for other in values if other not in names}
+    for name in names if others else ():
+        near = _near(name, others)
         if near is not None and name not in values and (near != 'tag' or values['tag'] in HEADS.known_names()):
             raise ValueError(f'{where} has "{near}", which means nothing; "{name}" does.')
     record = Record(**{name: values[name] for name in names if values.get(name) is not None})

@@ -244,7 +244,7 @@ def test_a_tag_is_read_wherever_it_stands_before_the_prompt(tmp_path, head):
     assert (record.task, record.prompt) == ('REG_DET_HBB', 'Detect all ship.\nUse boxes.')
 
 
-@pytest.mark.parametrize('words', ['[a note] Count.', '[TODO] Count.', '[x]Count.', '[SAR_IMAGE] Count.', '[NDVI_MAP]'])
+@pytest.mark.parametrize('words', ['[a note] Count.', '[NOTE] Count.', '[x]Count.', '[SAR_IMAGE] Count.', '[NDVI_MAP]'])
 def test_other_brackets_belong_to_the_prompt(tmp_path, words):
     path = tmp_path / 'records.json'
     path.write_text(json.dumps([dict(images=['a.png'], conversations=[dict(content=words), dict(content='1.')])]))

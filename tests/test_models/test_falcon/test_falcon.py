@@ -285,17 +285,3 @@ def test_a_folder_in_float16_whose_rules_forbid_repeats_is_used_as_any_other(bui
 def test_an_image_size_that_cannot_be_is_said_at_once(build, options, message):
     with pytest.raises(ValueError, match=message):
         build(**options)
-
-
-@pytest.mark.parametrize('generation, message', [
-    (dict(beamz=2), "there is no rule 'beamz'"), (dict(num_beam=2), "nearest is 'num_beams'"),
-    (dict(num_beams=0), 'num_beams is a whole number of at least 1, got 0'),
-    (dict(num_beams='3'), "num_beams is a whole number of at least 1, got '3'"),
-    (dict(max_new_tokens=2.5), 'max_new_tokens is a whole number of at least 1, got 2.5'),
-    (dict(num_beams=None), 'num_beams is a whole number of at least 1, got None'),
-    (dict(max_length=6), 'max_length is not left to be set.*max_new_tokens'),
-    (dict(max_time=0.1), 'max_time is not left to be set'),
-    (dict(num_return_sequences=2), 'num_return_sequences is not left to be set')])
-def test_rules_of_generation_that_cannot_be_followed_are_said_at_once(build, generation, message):
-    with pytest.raises(ValueError, match=f'generation: .*{message}'):
-        build(generation=generation)

@@ -58,3 +58,17 @@ def test_a_package_that_is_absent_is_named_at_its_first_use():
     absent = optional('package_that_nobody_has.part')
     with pytest.raises(ImportError, match="'package_that_nobody_has', which is not installed. .*falcon"):
         absent.anything()
+
+
+@pytest.mark.parametrize('generation, message', [
+    (dict(beamz=2), "there is no rule 'beamz'"), (dict(num_beam=2), "nearest is 'num_beams'"),
+    (dict(num_beams=0), 'num_beams is a whole number of at least 1, got 0'),
+    (dict(num_beams='3'), "num_beams is a whole number of at least 1, got '3'"),
+    (dict(max_new_tokens=2.5), 'max_new_tokens is a whole number of at least 1, got 2.5'),
+    (dict(num_beams=None), 'num_beams is a whole number of at least 1, got None'),
+    (dict(max_length=6), 'max_length is not left to be set.*max_new_tokens'),
+    (dict(max_time=0.1), 'max_time is not left to be set'),
+    (dict(num_return_sequences=2), 'num_return_sequences is not left to be set')])
+def test_rules_of_generation_that_cannot_be_followed_are_said_at_once(build, generation, message):
+    with pytest.raises(ValueError, match=f'generation: .*{message}'):
+        build(generation=generation)
