@@ -76,7 +76,8 @@ class AnswerProcessor(LogitsProcessor):
         self._ceilings = ceilings
         self._max_length = max_length
         self._answer_start = answer_start
-        self._states = {}
+        self._shape = self._states = self._rows = None  # of the step before; rows only where they will be looked up
+        self._whole = False
 
     def __call__(self, input_ids, scores):
         """Return the scores (B beams, V) with -inf where a token is forbidden after ``input_ids`` (B beams, L)."""
@@ -90,31 +91,20 @@ class AnswerProcessor(LogitsProcessor):
             raise ValueError(f'The constraint was made for {len(self._automata)} samples, but the batch has '
                              f'{len(input_ids)} rows; give one head for every sample.')
         kept = self._ceilings.setdefault((scores.shape[-1], scores.dtype, scores.device), {})
-        rows = input_ids.cpu().numpy()
-        # Here a step of generation has its time to lose: rows are read as one text of bytes, their ends as one list.
-        text, width, size, ends = rows.tobytes(), rows.itemsize * length, rows.itemsize, rows[:, -1].tolist()
-        states, ceilings = {}, []
-        for number, token in enumerate(ends):
-            sample, place = number // beams, number * width
-            automaton = self._automata[sample]
-            # A row continues some row of the step before, but beams change places: each is found by its tokens.
-            before = self._states.get((sample, text[place:place + width - size]))
-            # END also after a token that was forbidden, as of beams that are out of the race.
-            state = (self._state(automaton, rows[number]) if before is None
-                     else automaton.steps[before].get(token, automaton.END))
-            states[sample, text[place:place + width]] = state
+        automata = [automaton for automaton in self._automata for _ in range(beams)]
+        ceilings = []
+        for automaton, state in zip(automata, self._next_states(automata, input_ids, beams)):
             values, longest = kept.get((automaton, state)) or self._ceiling(automaton, state, scores, kept)
             if longest >= room:
                 # Near the end of the sequence they differ at every step and are not kept.
                 tokens, lengths = automaton.choices(state)
                 values = ceiling(tokens[lengths < room], scores)
             ceilings.append(values)
-        self._states = states
         # A minimum takes a third of the time of filling by a mask; rows are often all in one state.
-        if all(values is ceilings[0] for values in ceilings):
+        if len(set(ceilings)) == 1:
             scores = torch.minimum(scores, ceilings[0])
         else:
-            scores = torch.stack(ceilings).clamp_(max=scores)
+            scores = torch.cat(ceilings).clamp_(max=scores)
         if length == self._answer_start and not torch.isfinite(scores).any(-1).all():
             raise ValueError('No first token of an answer is left, something else forbids them: a token that is forced '
                              f'here (answer_start is {self._answer_start}), or tokens that are suppressed.')
@@ -127,22 +117,48 @@ class AnswerProcessor(LogitsProcessor):
                              'one of them. Pass forced_bos_token_id to generate, or answer_start=1 to the constraint '
                              'if the answer follows the decoder start token at once.')
 
+    def _next_states(self, automata, input_ids, beams):
+        """The state after each of the rows ``input_ids`` (B beams, L)."""
+        rows, length = input_ids.shape
+        # Rows that did not grow by one token are of another search, or it asks for parts in turns: all are read whole.
+        self._whole |= self._shape not in (None, (rows, length - 1))
+        if self._whole or self._shape is None:
+            states = [self._state(automaton, row) for automaton, row in zip(automata, input_ids.tolist())]
+        else:
+            states = self._states
+            if self._rows is not None:
+                firsts = [row - row % beams for row in range(rows)]
+                states = [states[self._rows.index(text, first, first + beams)]
+                          for text, first in zip(texts(input_ids[:, :-1]), firsts)]
+            # END also after a token that was forbidden, as of beams that are out of the race.
+            states = [automaton.steps[state].get(token, automaton.END)
+                      for automaton, state, token in zip(automata, states, input_ids[:, -1].tolist())]
+        # Beams change places, so which one a row continues matters where those of a sample differ in their states.
+        differ = any(len(set(states[first:first + beams])) > 1 for first in range(0, rows, beams))
+        self._shape, self._states, self._rows = (rows, length), states, texts(input_ids) if differ else None
+        return states
+
     def _state(self, automaton, row):
         """The state after a whole row."""
         state = 0
-        for token in row[self._answer_start:].tolist():
+        for token in row[self._answer_start:]:
             state = automaton.steps[state].get(token, automaton.END)
         return state
 
     def _ceiling(self, automaton, state, scores, kept):
-        """(V,), -inf at tokens after which no answer is possible, inf at the others; and the longest way to an end."""
+        """(1, V), -inf at tokens after which no answer is possible, inf at others; and the longest way to an end."""
         tokens, lengths = automaton.choices(state)
         kept[automaton, state] = ceiling(tokens, scores), int(lengths.max())
         return kept[automaton, state]
 
 
 def ceiling(tokens, scores):
-    """(V,) like the rows of scores (.., V), inf at some tokens and -inf at all others."""
-    values = torch.full(scores.shape[-1:], -torch.inf, dtype=scores.dtype)
-    values[torch.as_tensor(tokens)] = torch.inf
+    """(1, V) like a row of scores (.., V), inf at some tokens and -inf at all others."""
+    values = torch.full((1, scores.shape[-1]), -torch.inf, dtype=scores.dtype)
+    values[0, torch.as_tensor(tokens)] = torch.inf
     return values.to(scores.device)
+
+
+def texts(rows):
+    """Bytes of each row of tokens, which are compared faster than tokens."""
+    return [row.tobytes() for row in rows.cpu().numpy()]

@@ -66,6 +66,12 @@ def named_tokenizer(request):
     return request.param, TOKENIZERS[request.param]()
 
 
+@pytest.fixture(scope='module')
+def single_tokens():
+    tokenizer = TOKENIZERS['single tokens']()
+    return tokenizer, AnswerConstraint(tokenizer)
+
+
 def tiny_model(tokenizer, seed):
     torch.manual_seed(seed)
     config = transformers.BartConfig(
@@ -186,6 +192,29 @@ def test_the_end_is_allowed_only_after_a_whole_answer_and_forced_in_time():
     assert tokenizer.convert_tokens_to_ids('<') in allowed('<box>', 100) - allowed('<box>', shortest)
     assert allowed('<box><1><2><3><4></box>', 100) == {end}
     assert allowed('ship', 100) == {end}  # a beam that is out of the race
+
+
+@pytest.mark.parametrize('parts', [1, 2], ids=['at once', 'in turns'])
+@settings(max_examples=10)
+@given(st.randoms(use_true_random=False))
+def test_what_a_step_keeps_of_the_one_before_changes_nothing(single_tokens, parts, random):
+    """Beams change places and go on differently; each step allows what reading the whole rows anew does."""
+    tokenizer, constraint = single_tokens
+    heads, beams = [head_for('REG_DET_HBB'), head_for('PIX_SEG')], 3
+
+    def allowed(processor, rows):
+        return torch.isfinite(processor(torch.tensor(rows), torch.zeros(len(rows), len(tokenizer))))
+
+    kept = constraint.processor(heads, 60)
+    searches = [[[tokenizer.eos_token_id, tokenizer.bos_token_id]] * len(heads) * beams for _ in range(parts)]
+    for _ in range(12):
+        for number, rows in enumerate(searches):
+            found = allowed(kept, rows)
+            assert torch.equal(found, allowed(constraint.processor(heads, 60), rows))
+            parents = [row - row % beams + random.randrange(beams) for row in range(len(rows))]
+            # One token in five is none that is allowed.
+            searches[number] = [rows[parent] + [random.choice(found[parent].nonzero().flatten().tolist())
+                                                if random.randrange(5) else 7] for parent in parents]
 
 
 @pytest.mark.parametrize('beams', [1, 3])

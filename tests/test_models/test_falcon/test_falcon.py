@@ -30,7 +30,7 @@ def loss_of(model, batch):
 def trained(model, batch, steps=30, wrapper=OptimWrapper, **options):
     model.train()
     weights = [value for value in model.parameters() if value.requires_grad]
-    optimizer = wrapper(torch.optim.AdamW(weights, 3e-3), **options)
+    optimizer = wrapper(optimizer=torch.optim.AdamW(weights, 3e-3), **options)
     losses = [model.train_step(batch, optimizer)['loss'].item() for _ in range(steps)]
     model.eval()
     return losses
