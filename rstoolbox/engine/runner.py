@@ -5,8 +5,10 @@ import logging
 import os
 import re
 import shutil
+import signal
 import subprocess
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import mmengine.runner
@@ -107,7 +109,10 @@ class Runner(mmengine.runner.Runner):
             if sampled != batch_size:  # it would group, and skip on resuming, by other batches
                 raise ConfigError(f'the sampler draws batches of {sampled} and the loader makes batches of '
                                   f'{batch_size}; set batch_size alone, which the shipped configs give to both.')
-        return mmengine.runner.Runner.build_dataloader(dataloader, *args, **kwargs)
+        loader = mmengine.runner.Runner.build_dataloader(dataloader, *args, **kwargs)
+        if loader.num_workers:
+            loader.worker_init_fn = partial(_leave_interrupts, loader.worker_init_fn)
+        return loader
 
     def _record(self):
         if not is_main_process():
@@ -149,6 +154,16 @@ def _without_lines_of_each_parameter(logger):
         yield
     finally:
         logger.removeFilter(wanted)
+
+
+def _leave_interrupts(start, worker):
+    """Start a loader's worker that Ctrl-C, which reaches all processes of a command, does not stop.
+
+    It would hold on to a batch that nobody fetches any more, and ending each such worker takes five seconds.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if start is not None:
+        start(worker)
 
 
 def _end_workers(loader):

@@ -69,15 +69,23 @@ class AnswerConstraint:
 
 
 class AnswerProcessor(LogitsProcessor):
-    """Forbids every token after which no answer of the task is possible; see :class:`AnswerConstraint`."""
+    """Forbids every token after which no answer of the task is possible; see :class:`AnswerConstraint`.
+
+    The rows of a call are to continue those of the call before, in any order within a sample, as those of ``generate``
+    do; the first call of an answer begins anew.
+    """
 
     def __init__(self, automata, ceilings, max_length, answer_start):
         self._automata = automata
         self._ceilings = ceilings
         self._max_length = max_length
         self._answer_start = answer_start
-        self._shape = self._states = self._rows = None  # of the step before; rows only where they will be looked up
-        self._whole = False
+        self._forget()
+
+    def _forget(self):
+        """Of the step before are kept: the shape, the state of each row and, where beams differ in it, their keys."""
+        self._shape = self._states = self._keys = None
+        self._in_turns = False
 
     def __call__(self, input_ids, scores):
         """Return the scores (B beams, V) with -inf where a token is forbidden after ``input_ids`` (B beams, L)."""
@@ -120,22 +128,26 @@ class AnswerProcessor(LogitsProcessor):
     def _next_states(self, automata, input_ids, beams):
         """The state after each of the rows ``input_ids`` (B beams, L)."""
         rows, length = input_ids.shape
-        # Rows that did not grow by one token are of another search, or it asks for parts in turns: all are read whole.
-        self._whole |= self._shape not in (None, (rows, length - 1))
-        if self._whole or self._shape is None:
-            states = [self._state(automaton, row) for automaton, row in zip(automata, input_ids.tolist())]
+        if length == self._answer_start:
+            self._forget()
+        # Not one token longer: a search that asks for parts of its rows in turns. Then all are read whole.
+        self._in_turns |= self._shape not in (None, (rows, length - 1))
+        keys = None if self._keys is None else row_keys(input_ids)
+        if self._in_turns or self._shape is None:
+            before = [None] * rows
+        elif keys is None:
+            before = self._states
         else:
-            states = self._states
-            if self._rows is not None:
-                firsts = [row - row % beams for row in range(rows)]
-                states = [states[self._rows.index(text, first, first + beams)]
-                          for text, first in zip(texts(input_ids[:, :-1]), firsts)]
-            # END also after a token that was forbidden, as of beams that are out of the race.
-            states = [automaton.steps[state].get(token, automaton.END)
-                      for automaton, state, token in zip(automata, states, input_ids[:, -1].tolist())]
+            known = {(row // beams, key): state for row, (key, state) in enumerate(zip(self._keys, self._states))}
+            before = [known.get((row // beams, key[:-input_ids.element_size()])) for row, key in enumerate(keys)]
+        # END also after a token that was forbidden, as of beams that are out of the race.
+        states = [self._state(automaton, input_ids[row].tolist()) if state is None
+                  else automaton.steps[state].get(token, automaton.END)
+                  for row, (automaton, state, token) in enumerate(zip(automata, before, input_ids[:, -1].tolist()))]
         # Beams change places, so which one a row continues matters where those of a sample differ in their states.
         differ = any(len(set(states[first:first + beams])) > 1 for first in range(0, rows, beams))
-        self._shape, self._states, self._rows = (rows, length), states, texts(input_ids) if differ else None
+        self._shape, self._states = (rows, length), states
+        self._keys = (keys or row_keys(input_ids)) if differ else None
         return states
 
     def _state(self, automaton, row):
@@ -159,6 +171,6 @@ def ceiling(tokens, scores):
     return values.to(scores.device)
 
 
-def texts(rows):
-    """Bytes of each row of tokens, which are compared faster than tokens."""
-    return [row.tobytes() for row in rows.cpu().numpy()]
+def row_keys(input_ids):
+    """Bytes of each row, which are compared faster than its tokens."""
+    return [row.tobytes() for row in input_ids.cpu().numpy()]

@@ -2,6 +2,7 @@ import errno
 import json
 import multiprocessing
 import shutil
+import signal
 
 import mmengine.runner
 import pytest
@@ -65,6 +66,23 @@ def test_workers_end_with_the_training(run):
     runner._train_dataloader.update(num_workers=1)
     runner.train()
     assert not multiprocessing.active_children()
+
+
+class Interrupts(Dataset):
+    """Whether Ctrl-C would stop the process that reads an item."""
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        return signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+def test_ctrl_c_stops_the_main_process_and_not_its_workers(workers):
+    loader = Runner.build_dataloader(dict(batch_size=2, num_workers=workers, dataset=Interrupts(),
+                                          sampler=dict(type='DefaultSampler', shuffle=False)), seed=0)
+    assert [bool(stopped) for batch in loader for stopped in batch] == [workers == 0] * 4
 
 
 def test_a_loader_of_a_config_that_came_from_a_package_collates():

@@ -200,7 +200,7 @@ def medians(ways, repeats):
 
 
 def turns(ways, repeats):
-    """Seconds of each way, as often as it ran; they take turns, after one untimed run each."""
+    """For each way the seconds of all its runs; they take turns, after one untimed run each."""
     for way in ways:
         way()
     if torch.cuda.is_initialized():

@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy
 from rstoolbox.structures import nearest
 
 from ..checkpoint import CheckpointError
-from .gpu_shapes import take_any_shape
+from .gpu_kernels import avoid_planned_kernels
 from .optional import optional
 
 transformers = optional('transformers')
@@ -84,7 +84,7 @@ def build_network(config):
     for stage in network.model.vision_tower.blocks:
         for block in stage:
             _make_checkpointable(block)
-    take_any_shape(network)
+    avoid_planned_kernels(network)
     network.generation_config = transformers.GenerationConfig(
         bos_token_id=BOS, pad_token_id=PAD, eos_token_id=EOS, decoder_start_token_id=EOS, forced_bos_token_id=BOS,
         forced_eos_token_id=EOS, num_beams=3, early_stopping=True, no_repeat_ngram_size=0)

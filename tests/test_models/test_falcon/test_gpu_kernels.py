@@ -1,9 +1,9 @@
-"""Depthwise convolutions that are not planned for each shape."""
+"""Kernels that are not planned for each shape."""
 
 import pytest
 import torch
 
-from rstoolbox.models.falcon.gpu_shapes import DepthwiseConv2d
+from rstoolbox.models.falcon.gpu_kernels import DepthwiseConv2d
 from rstoolbox.models.falcon.network import build_network, network_config
 
 
@@ -34,7 +34,7 @@ def test_computes_what_the_plain_one_does(network, dtype, autocast):
     plain = torch.nn.functional.conv2d(image.double(), conv.weight.double(), conv.bias.double(), padding=1,
                                        groups=conv.groups)
     with torch.autocast('cpu', torch.bfloat16, enabled=autocast):
-        found = conv.planless(image)
+        found = conv.unplanned(image)
     assert found.dtype == dtype
     torch.testing.assert_close(found.double(), plain, rtol=8e-3 if dtype is torch.bfloat16 else 1e-5, atol=1e-5)
     gradient, expected = (torch.autograd.grad(value.double().square().sum(), image)[0] for value in (found, plain))
@@ -42,9 +42,13 @@ def test_computes_what_the_plain_one_does(network, dtype, autocast):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
-def test_an_image_gives_the_same_features_on_a_gpu(network):
+def test_on_a_gpu_features_are_the_same_and_no_kernel_is_planned(network):
     image = torch.rand(2, 3, 64, 48)
-    with torch.no_grad():
+    with torch.no_grad(), torch.backends.cudnn.flags(allow_tf32=False):
         expected = network.get_image_features(image)
         torch.testing.assert_close(network.cuda().get_image_features(image.cuda()).cpu(), expected,
                                    rtol=1e-3, atol=1e-3)
+    with torch.profiler.profile() as profile, torch.autocast('cuda', torch.bfloat16):
+        network.get_image_features(image.cuda()).float().sum().backward()
+    called = {event.key for event in profile.key_averages()}
+    assert 'aten::_conv_depthwise2d' in called and not any('cudnn_attention' in name for name in called)
