@@ -44,7 +44,7 @@ def test_computes_what_the_plain_one_does(network, dtype, autocast):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
 def test_on_a_gpu_features_are_the_same_and_no_kernel_is_planned(network):
     image = torch.rand(2, 3, 64, 48)
-    with torch.no_grad(), torch.backends.cudnn.flags(allow_tf32=False):
+    with torch.no_grad(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         expected = network.get_image_features(image)
         torch.testing.assert_close(network.cuda().get_image_features(image.cuda()).cpu(), expected,
                                    rtol=1e-3, atol=1e-3)
