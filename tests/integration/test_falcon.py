@@ -81,7 +81,7 @@ def test_a_mixture_for_a_gpu_says_on_a_cpu_what_to_do_and_trains_there_with_amp(
         pytest.skip('what is said where there is no GPU')
     options = [*(option for option in small if not option.startswith('train_')), f'records.train={data}/val.jsonl',
                f'image_root={data}/images', 'model.geometry=tiny', 'model.max_positions=256', 'image_size=96',
-               'max_epochs=1', 'train_dataset.parts.0.scenes=8', 'val_dataset.indices=4']
+               'max_iters=4', 'train_dataset.parts.0.scenes=8', 'val_dataset.indices=4']
     command = ('train.py', 'configs/falcon/base_mixed.py', '--work-dir', tmp_path)
     refused = run_command(*command, '--cfg-options', *options)
     assert refused.returncode and 'AmpOptimWrapper trains on a GPU' in refused.stderr and '--amp' in refused.stderr
