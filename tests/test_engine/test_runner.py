@@ -78,6 +78,15 @@ class Interrupts(Dataset):
         return signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
 
 
+@pytest.fixture
+def interruptible():
+    """As a terminal starts a command; in the background of a script it would ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures('interruptible')
 @pytest.mark.parametrize('workers', [0, 2])
 def test_ctrl_c_stops_the_main_process_and_not_its_workers(workers):
     loader = Runner.build_dataloader(dict(batch_size=2, num_workers=workers, dataset=Interrupts(),
