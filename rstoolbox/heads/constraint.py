@@ -132,12 +132,13 @@ class AnswerProcessor(LogitsProcessor):
             self._forget()
         # Not one token longer: a search that asks for parts of its rows in turns. Then all are read whole.
         self._in_turns |= self._shape not in (None, (rows, length - 1))
-        keys = None if self._keys is None else row_keys(input_ids)
+        keys = None
         if self._in_turns or self._shape is None:
             before = [None] * rows
-        elif keys is None:
+        elif self._keys is None:
             before = self._states
         else:
+            keys = row_keys(input_ids)
             known = {(row // beams, key): state for row, (key, state) in enumerate(zip(self._keys, self._states))}
             before = [known.get((row // beams, key[:-input_ids.element_size()])) for row, key in enumerate(keys)]
         # END also after a token that was forbidden, as of beams that are out of the race.
@@ -145,7 +146,7 @@ class AnswerProcessor(LogitsProcessor):
                   else automaton.steps[state].get(token, automaton.END)
                   for row, (automaton, state, token) in enumerate(zip(automata, before, input_ids[:, -1].tolist()))]
         # Beams change places, so which one a row continues matters where those of a sample differ in their states.
-        differ = any(len(set(states[first:first + beams])) > 1 for first in range(0, rows, beams))
+        differ = beams > 1 and any(len(set(states[first:first + beams])) > 1 for first in range(0, rows, beams))
         self._shape, self._states = (rows, length), states
         self._keys = (keys or row_keys(input_ids)) if differ else None
         return states

@@ -1,5 +1,6 @@
 """The benchmarks as a user runs them, tiny: what they print holds together, whatever the clock says."""
 
+import importlib.util
 import json
 
 import pytest
@@ -89,6 +90,15 @@ def test_falcon(benchmark):
     assert steps['longest_ratio'] == pytest.approx(steps['samples_per_second'] / steps['longest_samples_per_second'])
     assert held.keys() == {'overhead', 'seconds', 'free_seconds'}  # the median of ratios, not the ratio of medians
     assert min(answers['ratio'], steps['ratio'], steps['longest_ratio'], held['seconds']) > 0
+
+
+def test_ways_take_turns_and_all_their_runs_but_the_first_are_timed():
+    spec = importlib.util.spec_from_file_location('falcon_benchmark', ROOT / 'tools/benchmarks/falcon.py')
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    ran = []
+    times = tool.turns([lambda: ran.append('held'), lambda: ran.append('free')], repeats=3)
+    assert ran == ['held', 'free'] * 4 and [len(found) for found in times] == [3, 3] and min(map(min, times)) >= 0
 
 
 def test_record_store(benchmark, tmp_path):

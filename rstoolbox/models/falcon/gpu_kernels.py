@@ -7,8 +7,8 @@ def avoid_planned_kernels(network):
     """Keep depthwise convolutions and attention from cuDNN, which plans and compiles them for every new shape.
 
     A batch of records holds another number of images and other lengths than the one before, so that a training step
-    takes seconds until most shapes have been met, after hundreds of steps. Attention is kept from it in the whole
-    process: layers that gradient checkpointing computes again, in the backward pass, would leave a context.
+    takes seconds until most shapes have been met. Attention is kept from it in the whole process: layers that gradient
+    checkpointing computes again, in the backward pass, would leave a context.
 
     Args:
         network (Florence2ForConditionalGeneration): Its depthwise convolutions become :class:`DepthwiseConv2d`.
@@ -30,7 +30,7 @@ class DepthwiseConv2d(torch.nn.Conv2d):
     def unplanned(self, image):
         """Convolve channels first and in float32 under any autocast, and round to the type of ``image``.
 
-        torch gives depthwise convolutions to cuDNN where channels come last or numbers have 16 bits.
+        torch gives depthwise convolutions to cuDNN where channels come last, and those in float16.
         """
         with torch.autocast(image.device.type, enabled=False):
             bias = None if self.bias is None else self.bias.float()
